@@ -1,0 +1,6 @@
+"""Tocsin: takes ad-traffic activity or ready events, decides what fires, and delivers it as webhooks.
+
+The journey of one event, file by file, is told in ``docs/tour.md``.
+"""
+
+__version__ = "0.1.0"

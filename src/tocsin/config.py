@@ -1,0 +1,114 @@
+"""Settings: flags, then ``TOCSIN_*`` variables, then ``tocsin.toml``. Read here and nowhere else."""
+
+import base64
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tocsin.errors import Misconfigured
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, with its default. The variable of `allow_http` is ``TOCSIN_ALLOW_HTTP``, and so on."""
+
+    db: str = "sqlite:///tocsin.db"
+    host: str = "127.0.0.1"
+    port: int = 8400
+    role: str = "all"
+    admin_key: str | None = None  # the operator's key; made and printed at the first start
+    secret_key: str | None = None  # 32 bytes, base64; on SQLite made in a 0600 file beside the database
+    public_url: str | None = None
+    allow_http: bool = False
+    allow_networks: str = ""  # comma-separated CIDRs
+    retry_scale: float = 1.0
+    smtp_url: str | None = None
+    ca_file: str | None = None  # trust anchors for receivers' certificates; unset: certifi's
+    dns_servers: str = ""  # comma-separated; unset: the system's
+    log_format: str = "text"  # or "json"
+    drain_s: float = 30.0  # how long a stop waits for attempts under way
+    dedupe_days: int = 30
+    body_days: int = 30
+    attempt_days: int = 90
+
+    def networks(self) -> tuple[Network, ...]:
+        """`allow_networks`, parsed.
+
+        Raises:
+            Misconfigured: one of them is no CIDR.
+        """
+        try:
+            return tuple(
+                ipaddress.ip_network(part.strip()) for part in self.allow_networks.split(",") if part.strip()
+            )
+        except ValueError as error:
+            raise Misconfigured(f"TOCSIN_ALLOW_NETWORKS: {error}; write CIDRs such as 127.0.0.0/8") from None
+
+    def vault_key(self) -> bytes | None:
+        """`secret_key`, decoded.
+
+        Raises:
+            Misconfigured: it is not 32 bytes in base64.
+        """
+        if self.secret_key is None:
+            return None
+        try:
+            key = base64.b64decode(self.secret_key, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise Misconfigured(
+                "TOCSIN_SECRET_KEY is not 32 bytes in base64; make one with: openssl rand -base64 32"
+            )
+        return key
+
+    def sqlite_path(self) -> Path:
+        """The file behind a ``sqlite:///`` address.
+
+        Raises:
+            Misconfigured: `db` is of another kind.
+        """
+        scheme, _, path = self.db.partition(":///")
+        if scheme != "sqlite" or not path:
+            raise Misconfigured(f"TOCSIN_DB {self.db!r} is not understood; write sqlite:///tocsin.db")
+        return Path(path)
+
+
+def load(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None
+) -> Settings:
+    """Merges the three sources, the strongest first: `flags` (None: not given), `environ`, then the TOML `file`.
+
+    Raises:
+        Misconfigured: a name is unknown or a value does not fit, said with where it came from.
+    """
+    merged: dict[str, Any] = {}
+    names = {field.name for field in msgspec.structs.fields(Settings)}
+    if file is not None and file.exists():
+        try:
+            found = tomllib.loads(file.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise Misconfigured(f"{file}: {error}") from None
+        unknown = sorted(found.keys() - names)
+        if unknown:
+            raise Misconfigured(f"{file}: no setting is called {', '.join(unknown)}")
+        merged.update(found)
+    for name in names:
+        value = environ.get(f"TOCSIN_{name.upper()}")
+        if value:
+            merged[name] = value
+    merged.update({name: value for name, value in flags.items() if value is not None})
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Misconfigured(f"settings: {error}") from None
+    if not 0 < settings.retry_scale <= 1000:
+        raise Misconfigured("TOCSIN_RETRY_SCALE must be above 0 and at most 1000")
+    settings.networks()
+    settings.vault_key()
+    return settings

@@ -1,0 +1,26 @@
+"""Named places where a test may kill the process, to show that nothing is lost there.
+
+``TOCSIN_FAILPOINT=after_commit:3`` kills the process (SIGKILL) the third time it passes that place. Unset, as always
+in production, passing costs one comparison.
+"""
+
+import os
+import signal
+
+NAMES = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
+
+_name, _, _count = os.environ.get("TOCSIN_FAILPOINT", "").partition(":")
+_left = int(_count or 1)
+
+if _name and _name not in NAMES:
+    raise SystemExit(f"TOCSIN_FAILPOINT names no failpoint: {_name!r}; there are {', '.join(NAMES)}")
+
+
+def reach(name: str) -> None:
+    """Passes the place called `name`, unless this is where the process is to die."""
+    global _left  # noqa: PLW0603 - one process, one countdown
+    if name != _name:
+        return
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
