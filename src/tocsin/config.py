@@ -43,9 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             Misconfigured: one of them is no CIDR.
         """
         try:
-            return tuple(
-                ipaddress.ip_network(part.strip()) for part in self.allow_networks.split(",") if part.strip()
-            )
+            return tuple(ipaddress.ip_network(part.strip()) for part in self.allow_networks.split(",") if part.strip())
         except ValueError as error:
             raise Misconfigured(f"TOCSIN_ALLOW_NETWORKS: {error}; write CIDRs such as 127.0.0.0/8") from None
 
@@ -62,9 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         except ValueError:
             key = b""
         if len(key) != 32:
-            raise Misconfigured(
-                "TOCSIN_SECRET_KEY is not 32 bytes in base64; make one with: openssl rand -base64 32"
-            )
+            raise Misconfigured("TOCSIN_SECRET_KEY is not 32 bytes in base64; make one with: openssl rand -base64 32")
         return key
 
     def sqlite_path(self) -> Path:
@@ -79,9 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(path)
 
 
-def load(
-    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None
-) -> Settings:
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Settings:
     """Merges the three sources, the strongest first: `flags` (None: not given), `environ`, then the TOML `file`.
 
     Raises:

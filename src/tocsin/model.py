@@ -18,10 +18,6 @@ EventId = NewType("EventId", int)
 DeliveryId = NewType("DeliveryId", int)
 
 
-class _Noun(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
 # --- accounts and keys ------------------------------------------------------------------------------------------
 
 
@@ -36,7 +32,7 @@ class Scope(StrEnum):
 ALL_SCOPES = frozenset(Scope)
 
 
-class Account(_Noun):
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. `config_version` rises with every change that decides what is delivered where."""
 
     id: AccountId
@@ -51,7 +47,7 @@ class Account(_Noun):
     updated_at: Millis
 
 
-class ApiKey(_Noun):
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """A credential; the secret itself is known only as a SHA-256 digest."""
 
     id: KeyId
@@ -68,7 +64,7 @@ class ApiKey(_Noun):
 # --- catalogue --------------------------------------------------------------------------------------------------
 
 
-class EventType(_Noun):
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of a catalogue: of the profile, or an account's own (`standard` only)."""
 
     name: str
@@ -88,7 +84,7 @@ class WebhookState(StrEnum):
     FAILED = "failed"
 
 
-class WebhookSettings(_Noun):
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What may be shown of a webhook's settings; the rest is sealed in `Webhook.sealed`."""
 
     url_shown: str  # the address; credentials of chat addresses masked
@@ -103,7 +99,7 @@ class WebhookSettings(_Noun):
     options: Mapping[str, object] = msgspec.field(default_factory=dict)
 
 
-class WebhookSecrets(_Noun):
+class WebhookSecrets(msgspec.Struct, frozen=True, kw_only=True):
     """What is encrypted at rest, as JSON, bound to account and webhook."""
 
     url: str
@@ -113,7 +109,7 @@ class WebhookSecrets(_Noun):
     overlap_until: Millis | None = None  # until then the previous secret counts
 
 
-class Webhook(_Noun):
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription as it is now: its newest version.
 
     Versions are append-only; `from_config` is the account's `config_version` from which this one was in force.
@@ -137,7 +133,7 @@ class Webhook(_Noun):
 # --- events -----------------------------------------------------------------------------------------------------
 
 
-class Event(_Noun):
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One immutable thing that happened. `data` is its body as compact, ECMAScript-stable JSON.
 
     `data` is None once retention has taken the body.
@@ -170,21 +166,15 @@ class DeliveryState(StrEnum):
 
 
 WAITING = frozenset({DeliveryState.PENDING, DeliveryState.RETRYING})
-FINAL = frozenset(
-    {DeliveryState.SUCCEEDED, DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.DIGESTED}
-)
+FINAL = frozenset({DeliveryState.SUCCEEDED, DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.DIGESTED})
 
 # Which state may follow which. A manual retry opens a final delivery again; it ends in `succeeded`, or as it was.
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.PENDING: frozenset(
-        {DeliveryState.SENDING, DeliveryState.CANCELLED, DeliveryState.DIGESTED}
-    ),
+    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.CANCELLED, DeliveryState.DIGESTED}),
     DeliveryState.SENDING: frozenset(
         {DeliveryState.PENDING, DeliveryState.RETRYING, *FINAL}  # PENDING: given back unsent
     ),
-    DeliveryState.RETRYING: frozenset(
-        {DeliveryState.SENDING, DeliveryState.CANCELLED, DeliveryState.DIGESTED}
-    ),
+    DeliveryState.RETRYING: frozenset({DeliveryState.SENDING, DeliveryState.CANCELLED, DeliveryState.DIGESTED}),
     DeliveryState.SUCCEEDED: frozenset({DeliveryState.SENDING}),
     DeliveryState.FAILED: frozenset({DeliveryState.SENDING}),
     DeliveryState.CANCELLED: frozenset({DeliveryState.SENDING}),
@@ -192,7 +182,7 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
 }
 
 
-class Delivery(_Noun):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One event on its way to one webhook."""
 
     id: DeliveryId
@@ -228,7 +218,7 @@ class OutcomeKind(StrEnum):
     UNSENDABLE = "unsendable"  # nothing was sent: the event cannot be rendered for this webhook
 
 
-class Request(_Noun):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request, ready to send: what a channel renders and the sender sends."""
 
     method: str
@@ -238,7 +228,7 @@ class Request(_Noun):
     timeout_s: float
 
 
-class Outcome(_Noun):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How one request ended, as it really went."""
 
     kind: OutcomeKind
@@ -264,9 +254,10 @@ class Trigger(StrEnum):
     TEST = "test"
 
 
-class Attempt(_Noun):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try of a delivery, for the log. Header values that are secret are masked before they come here."""
 
+    id: int
     delivery_id: DeliveryId
     n: int  # 1, 2, …
     trigger: Trigger

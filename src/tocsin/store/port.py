@@ -38,15 +38,10 @@ from tocsin.model import (
     WebhookState,
 )
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
 # === the journal: the hot path ====================================================================================
 
 
-class NewDelivery(_Row):
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """`claimed`: the caller owns the lane, has room, and sends it as soon as it is durable."""
 
     id: DeliveryId
@@ -54,7 +49,7 @@ class NewDelivery(_Row):
     claimed: bool
 
 
-class NewEvent(_Row):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event with its deliveries: durable together or not at all."""
 
     id: EventId
@@ -73,11 +68,11 @@ class NewEvent(_Row):
     fan_out: bool = False  # more webhooks than are written at once: `deliveries` is empty, a job is recorded
 
 
-class Accepted(_Row):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """Durable."""
 
 
-class Duplicate(_Row):
+class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
     """The external id is known, with the same content: this is the first one."""
 
     event_id: EventId
@@ -85,21 +80,21 @@ class Duplicate(_Row):
     matched: int
 
 
-class ContentConflict(_Row):
+class ContentConflict(msgspec.Struct, frozen=True, kw_only=True):
     """The external id is known, with other content."""
 
     event_id: EventId
 
 
-class Stale(_Row):
+class Stale(msgspec.Struct, frozen=True, kw_only=True):
     """The account changed since the event was matched: match again."""
 
 
-class AccountGone(_Row):
+class AccountGone(msgspec.Struct, frozen=True, kw_only=True):
     """The account was deleted."""
 
 
-class Unstorable(_Row):
+class Unstorable(msgspec.Struct, frozen=True, kw_only=True):
     """The database refuses this very event; the others of its batch are not concerned."""
 
     reason: str
@@ -108,7 +103,7 @@ class Unstorable(_Row):
 Ingested = Accepted | Duplicate | ContentConflict | Stale | AccountGone | Unstorable
 
 
-class FanOutJob(_Row):
+class FanOutJob(msgspec.Struct, frozen=True, kw_only=True):
     """An event whose deliveries are still being written, webhook ids in rising order."""
 
     event_id: EventId
@@ -117,7 +112,7 @@ class FanOutJob(_Row):
     after: int  # the last webhook id done
 
 
-class Claimed(_Row):
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery given to its lane's owner, with all that is needed to render it."""
 
     id: DeliveryId
@@ -133,14 +128,14 @@ class Claimed(_Row):
     trigger: Trigger = Trigger.SCHEDULE
 
 
-class ClaimAnswer(_Row):
+class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """`next_due`: of each lane asked for, when its first delivery that still waits is due; None: none waits."""
 
     claimed: tuple[Claimed, ...]
     next_due: Mapping[WebhookId, Millis | None]
 
 
-class Settlement(_Row):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a claimed delivery after one attempt.
 
     `state` is final (succeeded, failed, cancelled) or `RETRYING` with `due_at`.
@@ -154,7 +149,7 @@ class Settlement(_Row):
     settled_at: Millis
 
 
-class LaneFacts(_Row):
+class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a new owner must know of a lane that is not simply empty and well."""
 
     webhook_id: WebhookId
@@ -166,7 +161,8 @@ class LaneFacts(_Row):
 
 class Journal(Protocol):
     """Events, deliveries and attempts as they move. Every write carries the owner's `epoch`; a stale one is refused
-    with `Unavailable(code="not_owner")`, and nothing of it is written."""
+    with `Unavailable(code="not_owner")`, and nothing of it is written.
+    """
 
     async def ingest(self, events: Sequence[NewEvent], epoch: int) -> Sequence[Ingested]:
         """Writes all events with their deliveries in one transaction; answers when they are durable, in order."""
@@ -211,9 +207,7 @@ class Journal(Protocol):
         """Gives claimed deliveries back unsent: they wait again, with the due time they had."""
         ...
 
-    async def cancel(
-        self, account_id: AccountId, delivery_id: DeliveryId, now: Millis
-    ) -> DeliveryState | None:
+    async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:
         """Ends a waiting delivery as cancelled; answers the state that it is in afterwards, None where unknown."""
         ...
 
@@ -221,9 +215,7 @@ class Journal(Protocol):
         """Ends up to `limit` waiting deliveries of a webhook as cancelled; how many. 0: none is left."""
         ...
 
-    async def note_streak(
-        self, webhook_id: WebhookId, failing_since: Millis | None, warned_at: Millis | None
-    ) -> None:
+    async def note_streak(self, webhook_id: WebhookId, failing_since: Millis | None, warned_at: Millis | None) -> None:
         """Keeps (or, with None, forgets) since when a webhook's attempts have failed without a break."""
         ...
 
@@ -248,7 +240,7 @@ class Ownership(Protocol):
 # === what people change ===========================================================================================
 
 
-class Change(_Row):
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Who changed what: written to the audit log in the change's own transaction. Never holds a secret."""
 
     at: Millis
@@ -259,14 +251,15 @@ class Change(_Row):
     request_id: str | None = None
 
 
-class AuditEntry(Change):
+class AuditEntry(Change, frozen=True, kw_only=True):
     id: int
     account_id: AccountId | None
 
 
-class Page(_Row):
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Where a list goes on: newest first, ids strictly below `before`. One more than `limit` rows are answered
-    where there are more, so that the caller can tell."""
+    where there are more.
+    """
 
     limit: int
     before: int | None = None
@@ -289,7 +282,8 @@ class Accounts(Protocol):
 
     async def remove(self, account_id: AccountId, change: Change) -> bool:
         """Removes the account with its keys and webhooks at once; its events, deliveries and logs are no longer
-        reachable and are purged by and by. Waiting deliveries are never sent."""
+        reachable and are purged by and by. Waiting deliveries are never sent.
+        """
         ...
 
 
@@ -327,7 +321,8 @@ class Catalogue(Protocol):
 
 class Webhooks(Protocol):
     """Every change writes a new version, raises the account's `config_version`, and answers the webhook as stored
-    (`version`, `from_config`, `updated_at` are the store's to set)."""
+    (`version`, `from_config`, `updated_at` are the store's to set).
+    """
 
     async def add(self, webhook: Webhook, limit: int | None, change: Change) -> Webhook:
         """Raises `Conflict(code="webhook_limit")` where the account already has `limit` of them."""
@@ -343,7 +338,8 @@ class Webhooks(Protocol):
         self, account_id: AccountId, webhook_id: WebhookId, edit: "WebhookEdit", change: Change
     ) -> Webhook | None:
         """Changes what `edit` names; None where there is no such webhook. Raises `Conflict(code="changed_meanwhile")`
-        where `edit.if_version` is not the current one."""
+        where `edit.if_version` is not the current one.
+        """
         ...
 
     async def remove(self, account_id: AccountId, webhook_id: WebhookId, change: Change) -> bool:
@@ -352,11 +348,12 @@ class Webhooks(Protocol):
 
     async def as_of(self, account_id: AccountId, config_version: int) -> Sequence[Webhook]:
         """Every webhook in the version in force when the account's settings had that number (deleted ones too, as
-        `deleted`, where they were deleted by then but exist in a version)."""
+        `deleted`, where they were deleted by then but exist in a version).
+        """
         ...
 
 
-class WebhookEdit(_Row):
+class WebhookEdit(msgspec.Struct, frozen=True, kw_only=True):
     """The parts to change; None leaves a part as it is."""
 
     if_version: int | None = None
@@ -367,7 +364,7 @@ class WebhookEdit(_Row):
     muted_until: Millis | None = None  # 0: no longer muted
 
 
-class Snapshot(_Row):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What decides an account's routing, read in one transaction."""
 
     account: Account
@@ -382,7 +379,7 @@ class Snapshots(Protocol):
 # === what people read =============================================================================================
 
 
-class EventFilter(_Row):
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None = None
     since: Millis | None = None  # by when it was accepted
     until: Millis | None = None  # exclusive
@@ -390,7 +387,7 @@ class EventFilter(_Row):
     external_id: str | None = None
 
 
-class DeliveryFilter(_Row):
+class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     webhook_id: WebhookId | None = None
     event_id: EventId | None = None
     type: str | None = None
@@ -403,11 +400,10 @@ class DeliveryFilter(_Row):
 
 class Records(Protocol):
     """Lists look at a bounded number of rows; where a filter passes over more, the page ends early with a place to go
-    on from. `next_before` None means that nothing is left."""
+    on from. `next_before` None means that nothing is left.
+    """
 
-    async def events(
-        self, account_id: AccountId, where: EventFilter, page: Page
-    ) -> tuple[Sequence[Event], int | None]:
+    async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
         """Rows (without `data`), and `next_before`."""
         ...
 
@@ -431,7 +427,7 @@ class Records(Protocol):
 # === requests repeated ============================================================================================
 
 
-class StoredAnswer(_Row):
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes  # SHA-256 of the request's body
     status: int | None  # None: still running
     body: bytes
@@ -445,9 +441,7 @@ class Idempotency(Protocol):
         """Takes the key: None where it is new (or expired, or its holder's process is gone), else what is there."""
         ...
 
-    async def finish(
-        self, account_id: AccountId | None, route: str, key: str, answer: StoredAnswer
-    ) -> None: ...
+    async def finish(self, account_id: AccountId | None, route: str, key: str, answer: StoredAnswer) -> None: ...
 
     async def abandon(self, account_id: AccountId | None, route: str, key: str) -> None:
         """Frees a key whose request was refused or failed, so that it can be tried again."""
@@ -457,7 +451,7 @@ class Idempotency(Protocol):
 # === housekeeping =================================================================================================
 
 
-class Purged(_Row):
+class Purged(msgspec.Struct, frozen=True, kw_only=True):
     bodies: int = 0
     events: int = 0
     deliveries: int = 0
@@ -504,5 +498,3 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finishes what was begun and lets the database go."""
         ...
-
-
