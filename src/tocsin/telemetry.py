@@ -1,0 +1,345 @@
+"""What Tocsin tells about itself: every metric and every log event, each with its unit.
+
+    Metrics        plain integers, raised where things happen, read when `/metrics` is asked
+    LOG_EVENTS     every event of the log: level, meaning, fields
+    log()          writes one of them
+
+Counting costs an addition, an observation one bisection; labels are put together at scrape time only. One process, one
+`Metrics`; each figure is raised from one thread. Nothing here names an account, an address or a secret: a scrape is no
+way to learn who uses the system, and label values are few.
+"""
+
+import json
+import logging
+import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TextIO
+
+import msgspec
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from tocsin import __version__
+from tocsin.clock import rfc3339
+from tocsin.model import FINAL, DeliveryState, OutcomeKind
+
+# === metrics ======================================================================================================
+
+
+class MetricSpec(msgspec.Struct, frozen=True):
+    """One family as it is scraped: counters gain `_total`, as Prometheus has it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: tuple[MetricSpec, ...] = (
+    MetricSpec("tocsin_build", "gauge", "1", "Always 1; the label says which version runs.", ("version",)),
+    MetricSpec("tocsin_events_accepted", "counter", "events", "Events made durable."),
+    MetricSpec("tocsin_events_duplicate", "counter", "events", "Events answered as already known by external_id."),
+    MetricSpec("tocsin_events_refused", "counter", "events", "Events refused, by code of the problem.", ("code",)),
+    MetricSpec("tocsin_deliveries_created", "counter", "deliveries", "Deliveries made for accepted events."),
+    MetricSpec("tocsin_deliveries_ended", "counter", "deliveries", "Deliveries that ended, by state.", ("state",)),
+    MetricSpec("tocsin_attempts", "counter", "attempts", "Attempts made, by outcome.", ("outcome",)),
+    MetricSpec("tocsin_attempt_duration_seconds", "histogram", "seconds", "From the start of an attempt to its end."),
+    MetricSpec(
+        "tocsin_first_attempt_delay_seconds",
+        "histogram",
+        "seconds",
+        "From an event's acceptance to the start of a delivery's first attempt.",
+    ),
+    MetricSpec("tocsin_commit_events", "histogram", "events", "Events written in one transaction."),
+    MetricSpec("tocsin_commit_duration_seconds", "histogram", "seconds", "One transaction of events, sync included."),
+    MetricSpec("tocsin_settle_attempts", "histogram", "attempts", "Outcomes written in one transaction."),
+    MetricSpec("tocsin_settle_duration_seconds", "histogram", "seconds", "One transaction of outcomes."),
+    MetricSpec("tocsin_claim_duration_seconds", "histogram", "seconds", "One claim of due deliveries."),
+    MetricSpec("tocsin_ingest_queue", "gauge", "events", "Events waiting to be committed."),
+    MetricSpec("tocsin_attempts_in_flight", "gauge", "attempts", "Attempts under way."),
+    MetricSpec("tocsin_settle_queue", "gauge", "attempts", "Outcomes waiting to be written."),
+    MetricSpec("tocsin_lanes", "gauge", "lanes", "Webhooks with something to do or a run of failures."),
+    MetricSpec("tocsin_lanes_ready", "gauge", "lanes", "Webhooks that could start an attempt now."),
+    MetricSpec(
+        "tocsin_deliveries_waiting", "gauge", "deliveries", "Waiting deliveries in the store, counted to a bound."
+    ),
+    MetricSpec("tocsin_fan_out_jobs", "gauge", "events", "Events whose deliveries are still being written."),
+    MetricSpec("tocsin_store_bytes", "gauge", "bytes", "Size of the database's file."),
+    MetricSpec(
+        "tocsin_webhooks_disabled", "counter", "webhooks", "Webhooks disabled by the system, by cause.", ("cause",)
+    ),
+    MetricSpec("tocsin_http_requests", "counter", "requests", "Answers given, by operation.", ("operation", "status")),
+    MetricSpec("tocsin_http_duration_seconds", "histogram", "seconds", "From a request's head to its answer."),
+)
+
+_SPECS = {spec.name: spec for spec in METRICS}
+
+# 0.5 ms to 30 s, thinning out: the fastest loopback attempt and the longest time limit of a profile.
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0)
+# Batches double up to what one transaction is bounded by.
+COUNTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0)
+
+
+class Histogram:
+    """Counts observations by bucket; `bounds` are upper limits, inclusive."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus wants them: ``[("0.001", 3), …, ("+Inf", 9)]``."""
+        found = []
+        running = 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            running += count
+            found.append((bound, float(running)))
+        return found
+
+
+class Metrics:
+    """One process's figures. Raise them directly: ``metrics.events_accepted += 1``."""
+
+    def __init__(self) -> None:
+        # Raised by the engine.
+        self.events_accepted = 0
+        self.events_duplicate = 0
+        self.deliveries_created = 0
+        self.deliveries_ended: dict[DeliveryState, int] = dict.fromkeys(sorted(FINAL), 0)
+        self.attempts: dict[OutcomeKind, int] = dict.fromkeys(OutcomeKind, 0)
+        self.attempt_duration_s = Histogram(SECONDS)
+        self.first_attempt_delay_s = Histogram(SECONDS)
+        self.commit_events = Histogram(COUNTS)
+        self.commit_duration_s = Histogram(SECONDS)
+        self.settle_attempts = Histogram(COUNTS)
+        self.settle_duration_s = Histogram(SECONDS)
+        self.claim_duration_s = Histogram(SECONDS)
+        self.webhooks_disabled: dict[str, int] = {}
+        # Raised by whoever answers the publisher, so that each refusal counts once.
+        self.events_refused: dict[str, int] = {}
+        self.http_requests: dict[tuple[str, int], int] = {}
+        self.http_duration_s = Histogram(SECONDS)
+        self._gauges: dict[str, Callable[[], float]] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def watch(self, name: str, read: Callable[[], float]) -> None:
+        """Has a gauge of the catalogue read by calling `read` at each scrape, for instance ``watch("tocsin_lanes",
+        lambda: len(lanes))``.
+        """
+        if _SPECS[name].kind != "gauge":
+            raise ValueError(f"{name} is no gauge")
+        self._gauges[name] = read
+
+    def refused(self, code: str) -> None:
+        self.events_refused[code] = self.events_refused.get(code, 0) + 1
+
+    def answered(self, operation: str, status: int) -> None:
+        key = (operation, status)
+        self.http_requests[key] = self.http_requests.get(key, 0) + 1
+
+    def disabled(self, cause: str) -> None:
+        """`cause` is one of few words: ``gone``, ``failing``, ``exhausted``."""
+        self.webhooks_disabled[cause] = self.webhooks_disabled.get(cause, 0) + 1
+
+    def exposition(self) -> bytes:
+        """The text format of Prometheus, version 0.0.4."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the registry."""
+        yield _gauge("tocsin_build", 1, {"version": __version__})
+        yield _counter("tocsin_events_accepted", [((), self.events_accepted)])
+        yield _counter("tocsin_events_duplicate", [((), self.events_duplicate)])
+        yield _counter("tocsin_events_refused", [((code,), n) for code, n in self.events_refused.items()])
+        yield _counter("tocsin_deliveries_created", [((), self.deliveries_created)])
+        yield _counter("tocsin_deliveries_ended", [((state,), n) for state, n in self.deliveries_ended.items()])
+        yield _counter("tocsin_attempts", [((kind,), n) for kind, n in self.attempts.items()])
+        yield _counter("tocsin_webhooks_disabled", [((cause,), n) for cause, n in self.webhooks_disabled.items()])
+        yield _counter(
+            "tocsin_http_requests",
+            [((operation, str(status)), n) for (operation, status), n in self.http_requests.items()],
+        )
+        yield _histogram("tocsin_attempt_duration_seconds", self.attempt_duration_s)
+        yield _histogram("tocsin_first_attempt_delay_seconds", self.first_attempt_delay_s)
+        yield _histogram("tocsin_commit_events", self.commit_events)
+        yield _histogram("tocsin_commit_duration_seconds", self.commit_duration_s)
+        yield _histogram("tocsin_settle_attempts", self.settle_attempts)
+        yield _histogram("tocsin_settle_duration_seconds", self.settle_duration_s)
+        yield _histogram("tocsin_claim_duration_seconds", self.claim_duration_s)
+        yield _histogram("tocsin_http_duration_seconds", self.http_duration_s)
+        for name, read in self._gauges.items():
+            yield _gauge(name, read())
+
+
+def _counter(name: str, samples: Iterable[tuple[tuple[str, ...], int]]) -> CounterMetricFamily:
+    spec = _SPECS[name]
+    family = CounterMetricFamily(name, _help(spec), labels=spec.labels)
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family
+
+
+def _gauge(name: str, value: float, labels: Mapping[str, str] | None = None) -> GaugeMetricFamily:
+    spec = _SPECS[name]
+    family = GaugeMetricFamily(name, _help(spec), labels=spec.labels)
+    family.add_metric(tuple((labels or {}).values()), value)
+    return family
+
+
+def _histogram(name: str, histogram: Histogram) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, _help(_SPECS[name]))
+    family.add_metric((), histogram.buckets(), histogram.total)
+    return family
+
+
+def _help(spec: MetricSpec) -> str:
+    return f"{spec.help} Unit: {spec.unit}."
+
+
+# === the log ======================================================================================================
+
+
+class LogSpec(msgspec.Struct, frozen=True):
+    """`fields` names each field that the event may carry, with its meaning and unit."""
+
+    level: int
+    meaning: str
+    fields: Mapping[str, str]
+
+
+_WHO = {"account": "id of the account", "webhook": "id of the webhook"}
+
+LOG_EVENTS: Mapping[str, LogSpec] = {
+    "server_started": LogSpec(
+        logging.INFO, "The server takes requests.", {"address": "where it listens", "db": "the store", "version": ""}
+    ),
+    "server_stopping": LogSpec(
+        logging.INFO, "No new work is begun; attempts under way may end.", {"drain_s": "seconds"}
+    ),
+    "server_stopped": LogSpec(logging.INFO, "Everything that was begun is written down.", {"uptime_s": "seconds"}),
+    "operator_key_made": LogSpec(
+        logging.WARNING, "The operator's first key was made and printed, once.", {"hint": "its first characters"}
+    ),
+    "vault_key_made": LogSpec(
+        logging.WARNING, "The key of the secrets at rest was made; keep a copy.", {"path": "file"}
+    ),
+    "retries_scaled": LogSpec(
+        logging.WARNING, "TOCSIN_RETRY_SCALE is not 1: retries do not follow the schedules.", {"scale": "factor"}
+    ),
+    "guard_opened": LogSpec(
+        logging.WARNING,
+        "The outbound guard lets more through than public https addresses.",
+        {"allow_http": "yes or no", "allow_networks": "CIDRs"},
+    ),
+    "webhook_warned": LogSpec(
+        logging.WARNING, "A webhook has failed for long and will be disabled.", {**_WHO, "reason": "why"}
+    ),
+    "webhook_disabled": LogSpec(
+        logging.WARNING, "The system disabled a webhook; its deliveries wait.", {**_WHO, "reason": "why"}
+    ),
+    "webhook_unusable": LogSpec(
+        logging.ERROR, "A webhook's stored settings cannot be used by this version.", {**_WHO, "reason": "why"}
+    ),
+    "event_unstorable": LogSpec(
+        logging.ERROR, "The database refused one event; its neighbours were kept.", {"account": "id", "reason": "why"}
+    ),
+    "delivery_poisoned": LogSpec(
+        logging.ERROR,
+        "A delivery was claimed again and again without an outcome and was ended.",
+        {**_WHO, "delivery": "id", "claims": "how often"},
+    ),
+    "commit_failed": LogSpec(logging.ERROR, "A transaction of events failed.", {"events": "how many", "reason": "why"}),
+    "settle_failed": LogSpec(
+        logging.ERROR,
+        "Outcomes could not be written; sending pauses until they are.",
+        {"attempts": "how many", "reason": "why"},
+    ),
+    "settle_recovered": LogSpec(logging.INFO, "Outcomes are written again; sending goes on.", {"after_s": "seconds"}),
+    "store_failed": LogSpec(
+        logging.ERROR, "The database did not answer a background task.", {"task": "which", "reason": "why"}
+    ),
+    "keys_unverified": LogSpec(
+        logging.WARNING,
+        "Revoked keys could not be read; every key is looked up anew until they can.",
+        {"reason": "why"},
+    ),
+    "purged": LogSpec(
+        logging.INFO,
+        "Retention removed what was old.",
+        dict.fromkeys(("bodies", "events", "deliveries", "attempts", "dedupe", "idempotency", "accounts"), "rows"),
+    ),
+    "request_failed": LogSpec(
+        logging.ERROR, "A request ended in an unexpected error.", {"request_id": "id", "operation": "which"}
+    ),
+    "task_failed": LogSpec(logging.ERROR, "A background task ended in an unexpected error.", {"task": "which"}),
+}
+
+_logger = logging.getLogger("tocsin")
+
+
+def log(event: str, *, error: BaseException | None = None, **fields: object) -> None:
+    """Writes one event of the catalogue; `error` adds its trace. Never for single events or attempts: those are
+    records, not log lines.
+    """
+    spec = LOG_EVENTS[event]
+    _logger.log(spec.level, event, exc_info=error, extra={"event_fields": fields})
+
+
+class _Lines(logging.Formatter):
+    """``2026-01-01T00:00:00.000Z WARNING webhook_disabled webhook="wh_…" reason="…"``: values are JSON, so that
+    nothing foreign can forge a line.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] = getattr(record, "event_fields", {})
+        parts = [rfc3339(int(record.created * 1000)), record.levelname, _one_line(record.getMessage())]
+        parts.extend(f"{name}={_json(value)}" for name, value in fields.items())
+        line = " ".join(parts)
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "at": rfc3339(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "event_fields", {}),
+        }
+        if record.exc_info:
+            entry["trace"] = self.formatException(record.exc_info)
+        return _json(entry)
+
+
+def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
+    """Sends the log of Tocsin, and warnings of the libraries, to stderr (or `stream`) as ``text`` or ``json`` lines."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonLines() if log_format == "json" else _Lines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    _logger.setLevel(logging.INFO)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")
