@@ -1,8 +1,10 @@
 """What Tocsin tells about itself: every metric and every log event, each with its unit.
 
     Metrics        plain integers, raised where things happen, read when `/metrics` is asked
-    LOG_EVENTS     every event of the log: level, meaning, fields
-    log()          writes one of them
+    LOG_EVENTS     every event of the log: meaning, fields
+
+A log event is written as ``logging.getLogger(__name__).warning("webhook_stopped", extra={"webhook": …})``: its name is
+the message, its fields are the extras. Never for single events or attempts: those are records, not log lines.
 
 Counting costs an addition, an observation one bisection; labels are put together at scrape time only. One process, one
 `Metrics`; each figure is raised from one thread. Nothing here names an account, an address or a secret: a scrape is no
@@ -23,7 +25,7 @@ from prometheus_client.metrics_core import Metric
 
 from tocsin import __version__
 from tocsin.clock import rfc3339
-from tocsin.model import FINAL, DeliveryState, OutcomeKind
+from tocsin.model import FINAL, DeliveryState, Outcome, OutcomeKind
 
 # === metrics ======================================================================================================
 
@@ -144,6 +146,13 @@ class Metrics:
             raise ValueError(f"{name} is no gauge")
         self._gauges[name] = read
 
+    def attempt_ended(self, outcome: Outcome, state: DeliveryState) -> None:
+        """`state`: what became of the delivery by it."""
+        self.attempts[outcome.kind] += 1
+        self.attempt_duration_s.observe(outcome.duration_us / 1e6)
+        if state in self.deliveries_ended:
+            self.deliveries_ended[state] += 1
+
     def refused(self, code: str) -> None:
         self.events_refused[code] = self.events_refused.get(code, 0) + 1
 
@@ -214,100 +223,76 @@ def _help(spec: MetricSpec) -> str:
 
 
 class LogSpec(msgspec.Struct, frozen=True):
-    """`fields` names each field that the event may carry, with its meaning and unit."""
+    """`fields` names each field that the event may carry, with its meaning or unit."""
 
-    level: int
     meaning: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-_WHO = {"account": "id of the account", "webhook": "id of the webhook"}
+_WEBHOOK = {"webhook": "its id", "reason": "why"}
+_WHY = {"reason": "why"}
 
 LOG_EVENTS: Mapping[str, LogSpec] = {
+    # life
     "server_started": LogSpec(
-        logging.INFO, "The server takes requests.", {"address": "where it listens", "db": "the store", "version": ""}
+        "The server takes requests.", {"address": "where", "db": "the store", "version": "Tocsin's"}
     ),
-    "server_stopping": LogSpec(
-        logging.INFO, "No new work is begun; attempts under way may end.", {"drain_s": "seconds"}
-    ),
-    "server_stopped": LogSpec(logging.INFO, "Everything that was begun is written down.", {"uptime_s": "seconds"}),
-    "operator_key_made": LogSpec(
-        logging.WARNING, "The operator's first key was made and printed, once.", {"hint": "its first characters"}
-    ),
-    "vault_key_made": LogSpec(
-        logging.WARNING, "The key of the secrets at rest was made; keep a copy.", {"path": "file"}
-    ),
-    "retries_scaled": LogSpec(
-        logging.WARNING, "TOCSIN_RETRY_SCALE is not 1: retries do not follow the schedules.", {"scale": "factor"}
-    ),
+    "server_stopping": LogSpec("No new work is begun; attempts under way may end.", {"drain_s": "seconds at most"}),
+    "server_stopped": LogSpec("Everything that was begun is written down."),
+    "operator_key_made": LogSpec("The operator's first key was made and printed, once.", {"hint": "how it begins"}),
+    "vault_key_made": LogSpec("The key of the secrets at rest was made; keep a copy of it.", {"path": "its file"}),
+    "retries_scaled": LogSpec("TOCSIN_RETRY_SCALE: retries do not follow the schedules.", {"scale": "factor"}),
     "guard_opened": LogSpec(
-        logging.WARNING,
-        "The outbound guard lets more through than public https addresses.",
+        "The outbound guard lets through more than public https addresses.",
         {"allow_http": "yes or no", "allow_networks": "CIDRs"},
     ),
-    "webhook_warned": LogSpec(
-        logging.WARNING, "A webhook has failed for long and will be disabled.", {**_WHO, "reason": "why"}
+    # webhooks
+    "webhook_failing": LogSpec("A webhook has failed for long; its owner was warned.", _WEBHOOK),
+    "webhook_stopped": LogSpec(
+        "The system disabled a webhook; its deliveries wait.", {**_WEBHOOK, "state": "disabled or failed"}
     ),
-    "webhook_disabled": LogSpec(
-        logging.WARNING, "The system disabled a webhook; its deliveries wait.", {**_WHO, "reason": "why"}
+    "caretaking_failed": LogSpec("A webhook's state could not be written; the next attempt tries again.", _WHY),
+    "render_failed": LogSpec("An event could not be rendered for a webhook.", {"delivery": "its number"}),
+    # the store
+    "commit_failed": LogSpec("A transaction of events failed.", {"events": "how many", **_WHY}),
+    "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),
+    "settle_waits": LogSpec(
+        "Outcomes could not be written; sending pauses until they are.", {"attempts": "how many", **_WHY}
     ),
-    "webhook_unusable": LogSpec(
-        logging.ERROR, "A webhook's stored settings cannot be used by this version.", {**_WHO, "reason": "why"}
-    ),
-    "event_unstorable": LogSpec(
-        logging.ERROR, "The database refused one event; its neighbours were kept.", {"account": "id", "reason": "why"}
-    ),
+    "event_unstorable": LogSpec("The database refused one event; its neighbours were kept.", _WHY),
     "delivery_poisoned": LogSpec(
-        logging.ERROR,
         "A delivery was claimed again and again without an outcome and was ended.",
-        {**_WHO, "delivery": "id", "claims": "how often"},
-    ),
-    "commit_failed": LogSpec(logging.ERROR, "A transaction of events failed.", {"events": "how many", "reason": "why"}),
-    "settle_failed": LogSpec(
-        logging.ERROR,
-        "Outcomes could not be written; sending pauses until they are.",
-        {"attempts": "how many", "reason": "why"},
-    ),
-    "settle_recovered": LogSpec(logging.INFO, "Outcomes are written again; sending goes on.", {"after_s": "seconds"}),
-    "store_failed": LogSpec(
-        logging.ERROR, "The database did not answer a background task.", {"task": "which", "reason": "why"}
-    ),
-    "keys_unverified": LogSpec(
-        logging.WARNING,
-        "Revoked keys could not be read; every key is looked up anew until they can.",
-        {"reason": "why"},
+        {"delivery": "its number", "claims": "how often"},
     ),
     "purged": LogSpec(
-        logging.INFO,
         "Retention removed what was old.",
         dict.fromkeys(("bodies", "events", "deliveries", "attempts", "dedupe", "idempotency", "accounts"), "rows"),
     ),
+    # the API
     "request_failed": LogSpec(
-        logging.ERROR, "A request ended in an unexpected error.", {"request_id": "id", "operation": "which"}
+        "A request ended in an unexpected error.",
+        {"request_id": "as answered", "operation": "which", "status": "answered"},
     ),
-    "task_failed": LogSpec(logging.ERROR, "A background task ended in an unexpected error.", {"task": "which"}),
+    "keys_unverified": LogSpec("Revoked keys could not be read; every key is looked up anew until they can.", _WHY),
+    "key_uses_lost": LogSpec("When keys were last used could not be written.", _WHY),
 }
 
-_logger = logging.getLogger("tocsin")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def log(event: str, *, error: BaseException | None = None, **fields: object) -> None:
-    """Writes one event of the catalogue; `error` adds its trace. Never for single events or attempts: those are
-    records, not log lines.
-    """
-    spec = LOG_EVENTS[event]
-    _logger.log(spec.level, event, exc_info=error, extra={"event_fields": fields})
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 class _Lines(logging.Formatter):
-    """``2026-01-01T00:00:00.000Z WARNING webhook_disabled webhook="wh_…" reason="…"``: values are JSON, so that
+    """``2026-01-01T00:00:00.000Z WARNING webhook_stopped webhook="wh_…" reason="…"``: values are JSON, so that
     nothing foreign can forge a line.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: Mapping[str, object] = getattr(record, "event_fields", {})
-        parts = [rfc3339(int(record.created * 1000)), record.levelname, _one_line(record.getMessage())]
-        parts.extend(f"{name}={_json(value)}" for name, value in fields.items())
+        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        parts = [rfc3339(int(record.created * 1000)), record.levelname, message]
+        parts.extend(f"{name}={_json(value)}" for name, value in _fields(record).items())
         line = " ".join(parts)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -320,7 +305,7 @@ class _JsonLines(logging.Formatter):
             "at": rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "event_fields", {}),
+            **_fields(record),
         }
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
@@ -334,12 +319,8 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    _logger.setLevel(logging.INFO)
+    logging.getLogger("tocsin").setLevel(logging.INFO)
 
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n")
