@@ -357,6 +357,7 @@ class WebhookEdit(msgspec.Struct, frozen=True, kw_only=True):
     """The parts to change; None leaves a part as it is."""
 
     if_version: int | None = None
+    if_state: WebhookState | None = None  # in another state, nothing is changed and the webhook answered as it is
     settings: WebhookSettings | None = None
     sealed: bytes | None = None
     state: WebhookState | None = None

@@ -1,0 +1,144 @@
+"""What decides an account's routing, compiled and kept in memory, as fresh as the store.
+
+A view is loaded whole, in one read, and thrown away when its account changes. A view that has gone stale in another
+process is found out by the commit, which compares `config_version`.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import msgspec
+
+from tocsin import errors
+from tocsin.engine.filters import Filter, compile_filter
+from tocsin.engine.rendering import Target, target
+from tocsin.model import Account, AccountId, Webhook, WebhookId, WebhookSecrets, WebhookState
+from tocsin.profiles import CatalogueEntry, Profile
+from tocsin.profiles import load as load_profile
+from tocsin.profiles.schemas import compile_schema
+from tocsin.security.vault import Vault
+from tocsin.store.port import Snapshot, Snapshots
+
+# An account of ten webhooks is about 40 KB here; 4,096 of them stay well under the memory that a process may use.
+MAX_VIEWS = 4_096
+
+_secrets_decoder = msgspec.json.Decoder(WebhookSecrets)
+
+
+class WebhookView:
+    """A webhook with its filter compiled and its secrets opened."""
+
+    __slots__ = ("filter", "secrets", "target", "webhook")
+
+    def __init__(self, account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets) -> None:
+        self.webhook = webhook
+        self.secrets = secrets
+        text = webhook.settings.filter
+        self.filter: Filter | None = compile_filter(text) if text else None
+        self.target: Target = target(account, profile, webhook, secrets)
+
+
+class AccountView:
+    """One account at one `config_version`."""
+
+    __slots__ = ("_custom", "_subscribed", "account", "profile", "webhooks")
+
+    def __init__(self, snapshot: Snapshot, vault: Vault) -> None:
+        account = snapshot.account
+        self.account = account
+        self.profile = load_profile(account.profile)
+        self._custom = {
+            event_type.name: CatalogueEntry(
+                event_type=event_type, validator=compile_schema(event_type.schema), visitor_pointer=None
+            )
+            for event_type in snapshot.event_types
+        }
+        self.webhooks: Mapping[WebhookId, WebhookView] = {
+            webhook.id: WebhookView(account, self.profile, webhook, open_secrets(vault, webhook))
+            for webhook in snapshot.webhooks
+        }
+        self._subscribed: dict[str, tuple[WebhookView, ...]] = {}
+
+    def entry(self, type: str) -> CatalogueEntry | None:  # noqa: A002 - the field's name for it
+        return self._custom.get(type) or self.profile.catalogue.get(type)
+
+    def entries(self) -> Mapping[str, CatalogueEntry]:
+        return {**self.profile.catalogue, **self._custom}
+
+    def subscribed(self, type: str) -> tuple[WebhookView, ...]:  # noqa: A002
+        """The active webhooks whose patterns take that type, before their filters; by rising id."""
+        found = self._subscribed.get(type)
+        if found is None:
+            found = self._subscribed[type] = tuple(
+                hook
+                for _, hook in sorted(self.webhooks.items())
+                if hook.webhook.state is WebhookState.ACTIVE and takes(hook.webhook.settings.events, type)
+            )
+        return found
+
+
+def takes(patterns: tuple[str, ...], type: str) -> bool:  # noqa: A002
+    """Whether one of the patterns (an exact name, ``prefix.*`` or ``*``) takes that type."""
+    return any(
+        pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1])) for pattern in patterns
+    )
+
+
+def open_secrets(vault: Vault, webhook: Webhook) -> WebhookSecrets:
+    return _secrets_decoder.decode(vault.open(webhook.account_id, webhook.id, webhook.sealed))
+
+
+def seal_secrets(vault: Vault, account_id: AccountId, webhook_id: WebhookId, secrets: WebhookSecrets) -> bytes:
+    return vault.seal(account_id, webhook_id, msgspec.json.encode(secrets))
+
+
+class Directory:
+    """The views in use, the least recently used forgotten first."""
+
+    def __init__(self, snapshots: Snapshots, vault: Vault) -> None:
+        self._snapshots = snapshots
+        self._vault = vault
+        self._views: OrderedDict[AccountId, AccountView] = OrderedDict()
+        self._loading: dict[AccountId, asyncio.Task[AccountView]] = {}
+
+    def cached(self, account_id: AccountId) -> AccountView | None:
+        """The view, where it is at hand: the hot path's way, without waiting."""
+        return self._views.get(account_id)
+
+    async def view(self, account_id: AccountId) -> AccountView:
+        """Raises `errors.NotFound` where there is no such account."""
+        while True:
+            view = self._views.get(account_id)
+            if view is not None:
+                self._views.move_to_end(account_id)
+                return view
+            loading = self._loading.get(account_id)
+            if loading is None:
+                loading = self._loading[account_id] = asyncio.create_task(self._load(account_id))
+            try:
+                view = await asyncio.shield(loading)
+            finally:
+                if loading.done() and self._loading.get(account_id) is loading:
+                    del self._loading[account_id]
+                    if not loading.cancelled() and loading.exception() is None:
+                        self._keep(account_id, loading.result())
+            # A load that was forgotten while it ran may have read the account as it was before: load again.
+            if self._views.get(account_id) is view:
+                return view
+
+    def forget(self, account_id: AccountId) -> None:
+        """The account changed: the next one to ask reads it anew, also where a load is under way."""
+        self._views.pop(account_id, None)
+        self._loading.pop(account_id, None)
+
+    def _keep(self, account_id: AccountId, view: AccountView) -> None:
+        self._views[account_id] = view
+        if len(self._views) > MAX_VIEWS:
+            self._views.popitem(last=False)
+
+    async def _load(self, account_id: AccountId) -> AccountView:
+        snapshot = await self._snapshots.snapshot(account_id)
+        if snapshot is None:
+            raise errors.NotFound("there is no such account")
+        return AccountView(snapshot, self._vault)

@@ -1,0 +1,572 @@
+"""Moves deliveries out: decides what starts, sends it, and hands what became of it to the settler.
+
+    committed event ──hand_over──▶ lane.queue ──rotation──▶ sender ──▶ policy ──▶ settler ──▶ store
+                └────stored────▶ lane.next_due ──claim──▶ lane.queue
+
+Only as much as can be sent soon is in memory; the backlog stays in the store.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+from tocsin import failpoints
+from tocsin.clock import Clock, Millis
+from tocsin.engine import policy
+from tocsin.engine.directory import AccountView, Directory, WebhookView
+from tocsin.engine.health import Caretaker
+from tocsin.engine.lanes import FOREVER, Lane, Rotation
+from tocsin.engine.rendering import Target, masked, render
+from tocsin.engine.sender import Sender
+from tocsin.engine.settler import MAX_WAITING, Settler
+from tocsin.errors import NotFound, TocsinError, Unavailable
+from tocsin.ids import IdSource
+from tocsin.model import (
+    AccountId,
+    Attempt,
+    Outcome,
+    OutcomeKind,
+    Request,
+    Trigger,
+    Webhook,
+    WebhookId,
+)
+from tocsin.store.port import Claimed, Journal, Settlement
+from tocsin.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+# Attempts under way at once, over all webhooks. Each costs a connection and some 100 KB at worst.
+MAX_IN_FLIGHT = 1_000
+
+# Lanes whose receivers are slow or down get at most this share of the places, so that the well ones always have some.
+_UNWELL_SHARE = 0.5
+
+# Claimed deliveries in memory, waiting for room in their lanes: their number, and the bytes of their bodies.
+_MAX_HELD = 8_192
+_MAX_HELD_BYTES = 64 << 20
+
+_CLAIM_LANES = 128  # lanes asked about in one claim: a transaction of some milliseconds
+_LANES_PAGE = 1_000
+_RETRY_STORE_MS = 1_000  # how soon a claim is tried again when the store did not answer
+
+# After a start, lanes that are overdue set out over this span, not all at once; a few lanes take no time.
+_SPREAD_MAX_MS = 5_000
+_SPREAD_PER_LANE_MS = 10
+
+
+class Dispatcher:
+    """The owner of this process's lanes."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        directory: Directory,
+        sender: Sender,
+        settler: Settler,
+        caretaker: Caretaker,
+        clock: Clock,
+        id_source: IdSource,
+        metrics: Metrics,
+        retry_scale: float = 1.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._sender = sender
+        self._settler = settler
+        self._caretaker = caretaker
+        self._clock = clock
+        self._id_source = id_source
+        self._metrics = metrics
+        self._scale = retry_scale
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries; guards nothing
+        self._epoch = 0
+        self._lanes: dict[WebhookId, Lane] = {}
+        self._rotation = Rotation()
+        self._benched: OrderedDict[WebhookId, Lane] = OrderedDict()  # unwell: they wait for a place of their share
+        self._in_flight = 0
+        self._unwell_in_flight = 0
+        self._held = 0
+        self._held_bytes = 0
+        self._wants: dict[WebhookId, Lane] = {}
+        self._claim_wake = asyncio.Event()
+        self._timers: list[tuple[Millis, WebhookId]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._claims: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumping = False
+        self._stopping = True
+        self._abandoning = False
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self, epoch: int) -> None:
+        """Takes over the lanes that the store knows of and begins to work."""
+        self._epoch = epoch
+        self._stopping = False
+        now = self._clock.now_ms()
+        overdue: list[Lane] = []
+        after = 0
+        while page := await self._journal.lanes(after, _LANES_PAGE):
+            for facts in page:
+                lane = self._lane(facts.webhook_id, facts.account_id)
+                lane.failing_since, lane.warned_at = facts.failing_since, facts.warned_at
+                lane.next_due = facts.next_due
+                if lane.next_due is not None and lane.next_due <= now:
+                    overdue.append(lane)
+                else:
+                    self._schedule(lane, now)
+            after = page[-1].webhook_id
+        spread_ms = min(_SPREAD_MAX_MS, _SPREAD_PER_LANE_MS * (len(overdue) - 1))
+        for lane in overdue:
+            self._wake_at(lane, Millis(now + round(spread_ms * self._rng.random())))
+        self._claims = asyncio.create_task(self._claim_loop(), name="claims")
+        self.tick()
+
+    async def stop(self, drain_s: float) -> None:
+        """Claims no more, gives back what was not sent, and waits for what is under way, `drain_s` at most.
+
+        Attempts that are cut off then have an unknown outcome: they are given back too, and cost no retry.
+        """
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._claims is not None:
+            self._claims.cancel()
+            await asyncio.gather(self._claims, return_exceptions=True)
+        for lane in list(self._lanes.values()):
+            self._give_back(lane)
+        deadline = self._clock.monotonic_s() + drain_s
+        while self._in_flight and self._clock.monotonic_s() < deadline:
+            await asyncio.sleep(0.01)
+        self._abandoning = True
+        await self._sender.close()
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def lanes(self) -> int:
+        """Lanes that are more than empty and well."""
+        return len(self._lanes)
+
+    @property
+    def held(self) -> int:
+        """Claimed deliveries in memory, not sent yet."""
+        return self._held
+
+    # --- from ingest ----------------------------------------------------------------------------------------------
+
+    def reserve(self, hook: WebhookView, now: Millis) -> bool:
+        """Keeps a place for a delivery that is about to be committed: it may be committed as claimed.
+
+        Ends in exactly one of `hand_over` and `unreserve`. False: commit it as waiting, then call `stored`.
+        """
+        if (
+            self._stopping
+            or self._held >= _MAX_HELD
+            or self._held_bytes >= _MAX_HELD_BYTES
+            or self._settler.waiting >= MAX_WAITING
+        ):
+            return False
+        webhook = hook.webhook
+        lane = self._lanes.get(webhook.id) or self._lane(webhook.id, webhook.account_id)
+        if not lane.configured:
+            lane.configure(webhook)
+        return lane.reserve(now)
+
+    def unreserve(self, webhook_id: WebhookId) -> None:
+        lane = self._lanes[webhook_id]
+        lane.reserved -= 1
+        self._schedule(lane, self._clock.now_ms())
+
+    def hand_over(self, claimed: Claimed) -> None:
+        """Takes a delivery that is durable, already claimed, into its reserved place."""
+        lane = self._lanes[claimed.webhook_id]
+        lane.reserved -= 1
+        self._hold(lane, claimed)
+        self._schedule(lane, self._clock.now_ms())
+        self._pump()
+
+    def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
+        """A delivery waits in the store, durable."""
+        if self._stopping:
+            return
+        lane = self._lane(webhook_id, account_id)
+        lane.stored(due_at)
+        self._schedule(lane, self._clock.now_ms())
+
+    # --- from control ---------------------------------------------------------------------------------------------
+
+    def webhook_changed(self, webhook: Webhook) -> None:
+        """Its settings or state are others from now on: its lane holds, goes on, or changes its pace."""
+        if self._stopping:
+            return
+        lane = self._lane(webhook.id, webhook.account_id)
+        lane.configure(webhook)
+        now = self._clock.now_ms()
+        if lane.held_until > now:
+            self._give_back(lane)
+        if webhook.deleted:
+            self._spawn(self._drop(webhook.id))
+        lane.stored(now)  # a backlog may have waited for this: the claim will tell
+        self._schedule(lane, now)
+        self._pump()
+
+    async def drop_held(self, webhook_id: WebhookId) -> int:
+        """Cancels what waits for a webhook; how many deliveries that were."""
+        dropped = 0
+        while some := await self._journal.drop_waiting(webhook_id, self._clock.now_ms(), 1_000):
+            dropped += some
+        return dropped
+
+    async def _drop(self, webhook_id: WebhookId) -> None:
+        try:
+            await self.drop_held(webhook_id)
+        except Unavailable as error:  # what is left is found again, and dropped, at the next start
+            log.warning("drop_failed", extra={"reason": error.detail})
+        lane = self._lanes.get(webhook_id)
+        if lane is not None:
+            lane.next_due = None
+            self._schedule(lane, self._clock.now_ms())
+
+    # --- lanes ----------------------------------------------------------------------------------------------------
+
+    def _lane(self, webhook_id: WebhookId, account_id: AccountId) -> Lane:
+        lane = self._lanes.get(webhook_id)
+        if lane is None:
+            lane = self._lanes[webhook_id] = Lane(webhook_id, account_id)
+        return lane
+
+    def _hold(self, lane: Lane, claimed: Claimed) -> None:
+        lane.queue.append(claimed)
+        self._held += 1
+        self._held_bytes += len(claimed.data)
+
+    def _unhold(self, lane: Lane) -> Claimed:
+        claimed = lane.queue.popleft()
+        self._held -= 1
+        self._held_bytes -= len(claimed.data)
+        return claimed
+
+    def _give_back(self, lane: Lane) -> None:
+        while lane.queue:
+            self._release(lane, self._unhold(lane))
+
+    def _release(self, lane: Lane, claimed: Claimed) -> None:
+        self._settler.release(claimed.id, partial(self._stored_again, lane))
+
+    def _stored_again(self, lane: Lane) -> None:
+        self.stored(lane.webhook_id, lane.account_id, self._clock.now_ms())
+
+    def _schedule(self, lane: Lane, now: Millis) -> None:
+        """Looks at what the lane can do next: start, claim, or be woken at a time; or be forgotten."""
+        if self._stopping:
+            return
+        if lane.queue:
+            if lane.may_start(now):
+                self._rotation.add(lane)
+            elif lane.in_flight < lane.limit and lane.held_until <= now:
+                self._wake_at(lane, Millis(int(lane.next_start_ms) + 1))
+        if lane.next_due is not None and not lane.claiming:
+            if lane.next_due > now or lane.held_until > now:
+                self._wake_at(lane, max(lane.next_due, lane.held_until))
+            elif lane.wanted(now):
+                self._wants[lane.webhook_id] = lane
+                self._claim_wake.set()
+        elif lane.next_start_ms and lane.next_start_ms <= now:
+            lane.next_start_ms = 0.0
+        if lane.idle:
+            self._lanes.pop(lane.webhook_id, None)
+
+    def _wake_at(self, lane: Lane, at: Millis) -> None:
+        if at >= FOREVER or (lane.timer_at is not None and lane.timer_at <= at):
+            return
+        lane.timer_at = at
+        heapq.heappush(self._timers, (at, lane.webhook_id))
+        if self._timers[0][0] == at:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._timers and not self._stopping:
+            # At most a second, so that a change of the system's clock is noticed.
+            wait_s = min(1.0, max(0.0, (self._timers[0][0] - self._clock.now_ms()) / 1000))
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self.tick)
+
+    def tick(self) -> None:
+        """Wakes the lanes whose time has come. Called by its own timer; by a test that moves its clock."""
+        now = self._clock.now_ms()
+        while self._timers and self._timers[0][0] <= now:
+            at, webhook_id = heapq.heappop(self._timers)
+            lane = self._lanes.get(webhook_id)
+            if lane is not None and lane.timer_at == at:
+                lane.timer_at = None
+                self._schedule(lane, now)
+        self._arm()
+        self._pump()
+
+    # --- claims ---------------------------------------------------------------------------------------------------
+
+    async def _claim_loop(self) -> None:
+        while True:
+            await self._claim_wake.wait()
+            self._claim_wake.clear()
+            while self._wants:
+                if self._held >= _MAX_HELD or self._held_bytes >= _MAX_HELD_BYTES:
+                    await asyncio.sleep(0.01)  # the places in flight are what is short: they empty the lanes
+                    continue
+                try:
+                    await self._claim_some()
+                except Exception:
+                    log.exception("claim_failed")  # a defect; the lanes of this claim wait for their next event
+                    await asyncio.sleep(1)
+
+    async def _claim_some(self) -> None:
+        lanes = []
+        for webhook_id in list(self._wants)[:_CLAIM_LANES]:
+            lane = self._wants.pop(webhook_id)
+            lane.claiming = True
+            lanes.append(lane)
+        wants: list[tuple[WebhookId, int]] = []
+        due: dict[WebhookId, Millis | None] = {}
+        now = self._clock.now_ms()
+        try:
+            for lane in lanes:
+                if lane.configured or await self._configure(lane):
+                    due[lane.webhook_id] = lane.next_due
+                    lane.claiming = False
+                    number = lane.wanted(now)
+                    lane.claiming = True
+                    lane.next_due = None  # what is stored from here on says so
+                    if number:
+                        wants.append((lane.webhook_id, number))
+            began_s = self._clock.monotonic_s()
+            answer = await self._journal.claim(wants, now, self._epoch)
+            self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
+        except Unavailable as error:
+            log.warning("claim_waits", extra={"reason": error.detail})
+            for lane in lanes:
+                lane.claiming = False
+                lane.next_due = due.get(lane.webhook_id, lane.next_due)
+                self._wake_at(lane, Millis(now + _RETRY_STORE_MS))
+            return
+        failpoints.reach("after_claim")
+        due.update(answer.next_due)
+        for claimed in answer.claimed:
+            self._hold(self._lanes[claimed.webhook_id], claimed)
+        now = self._clock.now_ms()
+        for lane in lanes:
+            lane.claiming = False
+            known = due.get(lane.webhook_id)
+            if known is not None:
+                lane.stored(known)
+            if lane.held_until > now:
+                self._give_back(lane)
+            self._schedule(lane, now)
+        self._pump()
+
+    async def _configure(self, lane: Lane) -> bool:
+        """Reads the settings of a lane that was taken over with its backlog; False: its webhook is gone."""
+        try:
+            view = await self._directory.view(lane.account_id)
+        except NotFound:
+            view = None
+        hook = view.webhooks.get(lane.webhook_id) if view is not None else None
+        if hook is None:
+            lane.held_until = FOREVER
+            lane.configured = True
+            lane.next_due = None
+            self._spawn(self._drop(lane.webhook_id))
+            return False
+        lane.configure(hook.webhook)
+        return True
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Starts what may be started, in rotation, while there are places."""
+        rotation = self._rotation
+        if not rotation or self._pumping or self._stopping or self._settler.waiting >= MAX_WAITING:
+            return
+        self._pumping = True
+        now = self._clock.now_ms()
+        while rotation and self._in_flight < MAX_IN_FLIGHT:
+            lane = rotation.next()
+            if not lane.queue or not lane.may_start(now):
+                self._schedule(lane, now)
+                continue
+            if lane.unwell and self._unwell_in_flight >= MAX_IN_FLIGHT * _UNWELL_SHARE:
+                self._benched[lane.webhook_id] = lane
+                continue
+            self._start(lane, self._unhold(lane), now)
+            self._schedule(lane, now)
+        self._pumping = False
+
+    def _start(self, lane: Lane, claimed: Claimed, now: Millis) -> None:
+        lane.started(now)
+        self._in_flight += 1
+        if lane.unwell:
+            self._unwell_in_flight += 1
+        start = _Started(lane, claimed, lane.unwell)
+        view = self._directory.cached(claimed.account_id)
+        if view is None:
+            self._spawn(self._send_later(start))
+        else:
+            self._send(start, view)
+
+    async def _send_later(self, start: "_Started") -> None:
+        try:
+            view = await self._directory.view(start.claimed.account_id)
+        except NotFound:
+            self._free(start)  # the account is gone; its deliveries are purged with it
+        except TocsinError:
+            self._free(start)
+            self._release(start.lane, start.claimed)
+        else:
+            self._send(start, view)
+
+    def _send(self, start: "_Started", view: AccountView) -> None:
+        claimed = start.claimed
+        hook = view.webhooks.get(claimed.webhook_id)
+        now = self._clock.now_ms()
+        if hook is None:
+            start.lane.held_until = FOREVER  # deleted while this was on its way
+        if hook is None or start.lane.held_until > now:
+            self._free(start)
+            self._release(start.lane, claimed)
+            return
+        start.target = target = hook.target
+        start.started_at = now
+        try:
+            start.request = render(
+                target,
+                event_id=claimed.event_id,
+                type=claimed.type,
+                timestamp=claimed.timestamp,
+                data=claimed.data,
+                at=now,
+            )
+        except Exception as error:
+            log.exception("render_failed", extra={"delivery": claimed.id})
+            outcome = Outcome(kind=OutcomeKind.UNSENDABLE, error=f"the event could not be rendered: {error}")
+            start.request = Request(method="POST", url=hook.secrets.url, headers=(), body=b"", timeout_s=0)
+            asyncio.get_running_loop().call_soon(self._ended, start, outcome)
+            return
+        self._sender.send(start.request, partial(self._ended, start))
+
+    def _free(self, start: "_Started") -> None:
+        self._in_flight -= 1
+        start.lane.in_flight -= 1
+        self._free_unwell(start)
+
+    def _free_unwell(self, start: "_Started") -> None:
+        if start.unwell:
+            self._unwell_in_flight -= 1
+        if self._benched and self._unwell_in_flight < MAX_IN_FLIGHT * _UNWELL_SHARE:
+            _, lane = self._benched.popitem(last=False)
+            self._rotation.add(lane)
+
+    def _ended(self, start: "_Started", outcome: Outcome) -> None:
+        failpoints.reach("after_send")
+        lane, claimed = start.lane, start.claimed
+        self._in_flight -= 1
+        self._free_unwell(start)
+        if self._abandoning:
+            lane.in_flight -= 1
+            self._release(lane, claimed)
+            return
+        lane.ended(outcome)
+        now = self._clock.now_ms()
+        target = start.target
+        verdict = policy.decide(
+            target.profile,
+            outcome,
+            tries=claimed.tries + 1,
+            ended_at=now,
+            scale=self._scale,
+            luck=self._rng.random(),
+        )
+        self._metrics.attempt_ended(outcome, verdict.state)
+        attempt = Attempt(
+            id=self._id_source.next(),
+            delivery_id=claimed.id,
+            n=claimed.attempts + 1,
+            trigger=Trigger.SCHEDULE,
+            started_at=start.started_at,
+            outcome=outcome,
+            method=start.request.method,
+            url_shown=target.webhook.settings.url_shown,
+            request_headers=masked(target, start.request),
+            request_body=None,
+            webhook_version=target.webhook.version,
+        )
+        settlement = Settlement(
+            delivery_id=claimed.id,
+            attempt=attempt,
+            state=verdict.state,
+            due_at=verdict.due_at,
+            tries=claimed.tries + 1,
+            settled_at=now,
+        )
+        if verdict.due_at is None:
+            self._settler.settle(settlement, self._pump)
+        else:
+            self._settler.settle(
+                settlement, partial(self.stored, lane.webhook_id, lane.account_id, verdict.due_at)
+            )
+        self._note_health(lane, target, outcome, verdict, now)
+        self._schedule(lane, now)
+        self._pump()
+
+    def _note_health(
+        self, lane: Lane, target: Target, outcome: Outcome, verdict: policy.Verdict, now: Millis
+    ) -> None:
+        if outcome.ok:
+            if lane.failing_since is not None:
+                lane.failing_since = lane.warned_at = None
+                self._caretaker.streak_changed(lane)
+            return
+        if lane.failing_since is None:
+            lane.failing_since = now
+            self._caretaker.streak_changed(lane)
+        diagnosis = policy.diagnose(
+            target.profile.disable,
+            outcome,
+            verdict,
+            failing_since=lane.failing_since,
+            warned_at=lane.warned_at,
+            now=now,
+        )
+        if diagnosis.health is not policy.Health.WELL:
+            self._caretaker.treat(lane, target.webhook, diagnosis)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Started:
+    """An attempt under way."""
+
+    __slots__ = ("claimed", "lane", "request", "started_at", "target", "unwell")
+
+    request: Request
+    target: Target
+    started_at: Millis
+
+    def __init__(self, lane: Lane, claimed: Claimed, unwell: bool) -> None:  # noqa: FBT001
+        self.lane = lane
+        self.claimed = claimed
+        self.unwell = unwell

@@ -1,0 +1,350 @@
+"""Takes events in: checks, routes, and answers each only once it is durable with all of its deliveries.
+
+Publishers wait together: while one transaction is being written the next one gathers, so that the cost of making
+something durable is shared by as many events as came meanwhile, and a lone event waits for nobody.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections import deque
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from tocsin.clock import Clock, Millis
+from tocsin.engine.directory import AccountView, Directory, WebhookView
+from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.routing import match
+from tocsin.errors import Conflict, Fault, Invalid, NotFound, TocsinError, Unavailable
+from tocsin.ids import IdSource, show
+from tocsin.model import AccountId, DeliveryId, EventId
+from tocsin.profiles.jsjson import stabilise
+from tocsin.store.port import (
+    Accepted,
+    AccountGone,
+    Claimed,
+    ContentConflict,
+    Duplicate,
+    Ingested,
+    Journal,
+    NewDelivery,
+    NewEvent,
+    Stale,
+)
+from tocsin.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+# Rows of one transaction. Larger ones cost no less a row and keep the ones behind waiting longer.
+_BATCH_ROWS = 1_000
+_BATCH_BYTES = 16 << 20
+
+# Events that may wait for their transaction: beyond it the publisher is told to come again, and memory stays bounded.
+_MAX_WAITING = 20_000
+_MAX_WAITING_BYTES = 256 << 20
+
+# Deliveries that are written with their event; more than that are fanned out by a durable job, in pieces.
+INLINE_DELIVERIES = 100
+
+_EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # CONTRACT §1
+
+# An account that changes while its event is being committed is matched again; a change takes a person some seconds.
+_MATCHES = 20
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a publisher is told. `duplicate`: nothing was sent, `id` is the first one's."""
+
+    id: EventId
+    type: str
+    timestamp: Millis
+    matched: int
+    duplicate: bool
+
+
+class _Waiting:
+    """An event on its way into the store."""
+
+    __slots__ = ("answer", "event", "hooks")
+
+    def __init__(self, event: NewEvent, hooks: list[WebhookView], answer: asyncio.Future[Ingested]) -> None:
+        self.event = event
+        self.hooks = hooks
+        self.answer = answer
+
+
+class Ingest:
+    """The way in, for ready events."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        directory: Directory,
+        dispatcher: Dispatcher,
+        fan_out_wake: asyncio.Event,
+        clock: Clock,
+        id_source: IdSource,
+        metrics: Metrics,
+    ) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._dispatcher = dispatcher
+        self._fan_out_wake = fan_out_wake
+        self._clock = clock
+        self._id_source = id_source
+        self._metrics = metrics
+        self._epoch = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = True
+
+    def start(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._stopping = False
+        self._task = asyncio.create_task(self._commit_loop(), name="ingest")
+
+    async def stop(self) -> None:
+        """Takes nothing more and finishes what it has taken."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def publish(
+        self,
+        account_id: AccountId,
+        type: str,  # noqa: A002 - the field's name for it
+        data: bytes,
+        *,
+        external_id: str | None = None,
+        timestamp: Millis | None = None,
+        source: str = "api",
+    ) -> Receipt:
+        """Takes one event; returns once it is durable.
+
+        Args:
+            data: the JSON of `data`, as it came.
+
+        Raises:
+            Invalid: the type is unknown, or `data` is not what its schema says, with pointers.
+            Conflict: the external id was used for other content.
+            NotFound: the account is gone.
+            Unavailable: nothing was taken; come again.
+        """
+        if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
+            raise Invalid(
+                "external_id must be 1 to 128 of A–Z a–z 0–9 _ . : -",
+                faults=[Fault("/external_id", "must be 1 to 128 of A–Z a–z 0–9 _ . : -")],
+            )
+        value, stable = stabilise(data)
+        digest = b""
+        if external_id is not None:
+            digest = hashlib.blake2b(
+                b"%s\0%s\0%s" % (type.encode(), str(timestamp or "").encode(), stable), digest_size=16
+            ).digest()
+        accepted_at = self._clock.now_ms()
+        for _ in range(_MATCHES):
+            view = self._directory.cached(account_id) or await self._directory.view(account_id)
+            waiting = self._prepare(
+                view, type, value, stable, external_id, digest, accepted_at, timestamp or accepted_at, source
+            )
+            answer = await self._commit(waiting)
+            if isinstance(answer, Accepted):
+                event = waiting.event
+                return Receipt(
+                    id=event.id, type=type, timestamp=event.timestamp, matched=event.matched, duplicate=False
+                )
+            if isinstance(answer, Stale):
+                self._directory.forget(account_id)
+                continue
+            return self._decline(answer, type)
+        raise Unavailable("the account keeps changing; publish again", code="overloaded")
+
+    def _prepare(
+        self,
+        view: AccountView,
+        type: str,  # noqa: A002
+        value: Any,
+        stable: bytes,
+        external_id: str | None,
+        digest: bytes,
+        accepted_at: Millis,
+        timestamp: Millis,
+        source: str,
+    ) -> _Waiting:
+        """Checks the event against its type and finds the webhooks that it goes to.
+
+        From here to the end of `_commit` nothing may be awaited but the commit itself: places are reserved.
+        """
+        if self._stopping:
+            raise Unavailable("the server is stopping; publish again", code="stopping")
+        if len(self._waiting) >= _MAX_WAITING or self._waiting_bytes >= _MAX_WAITING_BYTES:
+            raise Unavailable("more is coming in than can be stored; publish again in a second", code="overloaded")
+        entry = view.entry(type)
+        if entry is None:
+            raise unknown_type(type, view.entries())
+        if not entry.validator.is_valid(value):
+            faults = entry.validator.faults(value, "/data")
+            raise Invalid(f"data is not a {type}", code="data_invalid", faults=faults)
+        hooks = match(view, type, timestamp, value)
+        id_source = self._id_source
+        event_id = EventId(id_source.next())
+        inline = len(hooks) <= INLINE_DELIVERIES
+        reserve = self._dispatcher.reserve
+        event = NewEvent(
+            id=event_id,
+            account_id=view.account.id,
+            type=type,
+            timestamp=timestamp,
+            accepted_at=accepted_at,
+            data=stable,
+            external_id=external_id,
+            digest=digest,
+            source=source,
+            config_version=view.account.config_version,
+            matched=len(hooks),
+            visitor_id=_visitor(value, entry.visitor_pointer),
+            deliveries=tuple(
+                [
+                    NewDelivery(
+                        id=DeliveryId(id_source.next()),
+                        webhook_id=hook.webhook.id,
+                        claimed=reserve(hook, accepted_at),
+                    )
+                    for hook in hooks
+                ]
+                if inline
+                else ()
+            ),
+            fan_out=not inline,
+        )
+        return _Waiting(event, hooks, asyncio.get_running_loop().create_future())
+
+    def _decline(self, answer: Ingested, type: str) -> Receipt:  # noqa: A002
+        if isinstance(answer, Duplicate):
+            self._metrics.events_duplicate += 1
+            return Receipt(
+                id=answer.event_id, type=type, timestamp=answer.timestamp, matched=answer.matched, duplicate=True
+            )
+        if isinstance(answer, ContentConflict):
+            raise Conflict(
+                f"this external_id was used for other content, in {show('evt_', answer.event_id)}; "
+                "give new content a new external_id",
+                code="external_id_conflict",
+            )
+        if isinstance(answer, AccountGone):
+            raise NotFound("there is no such account")
+        raise Invalid(f"the event cannot be stored: {getattr(answer, 'reason', answer)}", code="unstorable")
+
+    # --- the commit -----------------------------------------------------------------------------------------------
+
+    async def _commit(self, waiting: _Waiting) -> Ingested:
+        self._waiting.append(waiting)
+        self._waiting_bytes += len(waiting.event.data)
+        if not self._wake.is_set():
+            self._wake.set()
+        # A publisher that goes away does not take its event along: it may be durable already.
+        return await asyncio.shield(waiting.answer)
+
+    async def _commit_loop(self) -> None:
+        while not (self._stopping and not self._waiting):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = self._take()
+                began_s = self._clock.monotonic_s()
+                try:
+                    answers = await self._journal.ingest([one.event for one in batch], self._epoch)
+                except Exception as error:  # noqa: BLE001 - every publisher of the batch is told
+                    self._fail(batch, error)
+                else:
+                    self._metrics.commit_events.observe(len(batch))
+                    self._metrics.commit_duration_s.observe(self._clock.monotonic_s() - began_s)
+                    for one, answer in zip(batch, answers, strict=True):
+                        self._settle(one, answer)
+
+    def _take(self) -> list[_Waiting]:
+        waiting = self._waiting
+        batch: list[_Waiting] = []
+        rows = taken = 0
+        while waiting and rows < _BATCH_ROWS and taken < _BATCH_BYTES:
+            one = waiting.popleft()
+            batch.append(one)
+            rows += 1 + len(one.event.deliveries)
+            taken += len(one.event.data)
+        self._waiting_bytes -= taken
+        return batch
+
+    def _settle(self, one: _Waiting, answer: Ingested) -> None:
+        """Moves the deliveries of a durable event on; gives the places of one that was not taken back."""
+        if not one.answer.done():
+            one.answer.set_result(answer)
+        event = one.event
+        if not isinstance(answer, Accepted):
+            self._unreserve(one)
+            return
+        self._metrics.events_accepted += 1
+        self._metrics.deliveries_created += len(event.deliveries)
+        dispatcher = self._dispatcher
+        if event.fan_out:
+            self._fan_out_wake.set()
+        for delivery in event.deliveries:
+            if delivery.claimed:
+                dispatcher.hand_over(
+                    Claimed(
+                        id=delivery.id,
+                        event_id=event.id,
+                        webhook_id=delivery.webhook_id,
+                        account_id=event.account_id,
+                        type=event.type,
+                        timestamp=event.timestamp,
+                        data=event.data,
+                        attempts=0,
+                        tries=0,
+                        claim_count=1,
+                    )
+                )
+            else:
+                dispatcher.stored(delivery.webhook_id, event.account_id, event.accepted_at)
+
+    def _unreserve(self, one: _Waiting) -> None:
+        for delivery in one.event.deliveries:
+            if delivery.claimed:
+                self._dispatcher.unreserve(delivery.webhook_id)
+
+    def _fail(self, batch: list[_Waiting], error: Exception) -> None:
+        if not isinstance(error, TocsinError):
+            error = Unavailable(f"the store failed: {error}", code="store_unavailable")
+        log.warning("commit_failed", extra={"events": len(batch), "reason": str(error)})
+        for one in batch:
+            self._unreserve(one)
+            if not one.answer.done():
+                one.answer.set_exception(error)
+
+
+def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:  # noqa: A002
+    near = get_close_matches(type[:200], known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "GET /v1/event-types lists those there are"
+    detail = f"there is no event type {type[:200]!r} in this account; {hint}"
+    return Invalid(detail, code="unknown_event_type", faults=[Fault("/type", detail)])
+
+
+def _visitor(value: Any, pointer: tuple[str, ...] | None) -> str | None:
+    if pointer is None:
+        return None
+    for key in pointer:
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return value[:256] if isinstance(value, str) else None

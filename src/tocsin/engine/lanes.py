@@ -1,0 +1,190 @@
+"""Lanes: one per webhook, so that one webhook's trouble stays its own.
+
+A lane says what may start now: how many attempts are in flight, what it may have, whether it is held, when its rate
+allows the next, and when its stored backlog is next due. The lanes that can start something take turns: accounts in
+rotation, and within an account its lanes in rotation. No I/O and no waiting here; `dispatcher` does both.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+
+from tocsin.clock import Millis
+from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
+from tocsin.store.port import Claimed
+
+# How many attempts a webhook may have under way where its owner sets no limit of their own: enough for 640 deliveries a
+# second at a receiver that takes 50 ms, and few enough that it does not look like an attack.
+DEFAULT_MAX_IN_FLIGHT = 32
+
+# A lane starts with this many and earns one more with each success, so that a hundred webhooks that hang from their first
+# delivery on cannot take all places before anything is known of them.
+START_IN_FLIGHT = 8
+
+# A lane whose receiver hangs or throttles is cut down to this many: enough to notice that it is back.
+MIN_IN_FLIGHT = 2
+
+# Claimed deliveries that a lane may hold in memory, waiting for room.
+BUFFER = 64
+
+# How an attempt ended that says "less at once": the others say nothing about load.
+_OVERLOADED = frozenset({OutcomeKind.TIMEOUT, OutcomeKind.CONNECT_ERROR, OutcomeKind.DNS_ERROR})
+_OVERLOADED_STATUSES = frozenset({429, 503})
+
+FOREVER = Millis((1 << 63) - 1)
+
+
+class Lane:
+    """One webhook's way out."""
+
+    __slots__ = (
+        "account_id",
+        "claiming",
+        "configured",
+        "failing_since",
+        "held_until",
+        "in_flight",
+        "limit",
+        "max_in_flight",
+        "next_due",
+        "next_start_ms",
+        "queue",
+        "rate_limit",
+        "ready",
+        "reserved",
+        "timer_at",
+        "unwell",
+        "warned_at",
+        "webhook_id",
+    )
+
+    def __init__(self, webhook_id: WebhookId, account_id: AccountId) -> None:
+        self.webhook_id = webhook_id
+        self.account_id = account_id
+        self.queue: deque[Claimed] = deque()  # claimed, waiting for room
+        self.reserved = 0  # promised to events that are being committed
+        self.in_flight = 0
+        self.configured = False  # its webhook's settings are known
+        self.max_in_flight = DEFAULT_MAX_IN_FLIGHT  # what its owner allows
+        self.limit = START_IN_FLIGHT  # what its receiver bears, as far as is known
+        self.unwell = False  # its receiver is slow, down or throttling
+        self.rate_limit: float | None = None  # starts a second
+        self.next_start_ms = 0.0  # when the rate allows the next one
+        self.held_until = Millis(0)  # deliveries wait in the store until then
+        self.next_due: Millis | None = None  # of the stored backlog
+        self.claiming = False
+        self.ready = False  # stands in the rotation
+        self.timer_at: Millis | None = None  # the wake-up that is set for it
+        self.failing_since: Millis | None = None
+        self.warned_at: Millis | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is known of it that a fresh lane would not be right about."""
+        return (
+            not self.queue
+            and not self.reserved
+            and not self.in_flight
+            and not self.claiming
+            and not self.ready
+            and self.next_due is None
+            and self.failing_since is None
+            and not self.unwell
+            and self.next_start_ms == 0.0
+        )
+
+    def configure(self, webhook: Webhook) -> None:
+        """Takes over what the webhook's settings and state say."""
+        self.max_in_flight = webhook.settings.max_in_flight or DEFAULT_MAX_IN_FLIGHT
+        self.limit = min(max(self.limit, min(START_IN_FLIGHT, self.max_in_flight)), self.max_in_flight)
+        self.rate_limit = webhook.settings.rate_limit
+        active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
+        self.held_until = (webhook.muted_until or Millis(0)) if active else FOREVER
+        self.configured = True
+
+    def reserve(self, now: Millis) -> bool:
+        """Whether an event that is about to be committed may be handed over in memory; if so, its place is kept.
+
+        Where the lane has a backlog, an event goes behind it, into the store.
+        """
+        if (
+            self.next_due is not None
+            or self.claiming
+            or now < self.held_until
+            or self.in_flight + len(self.queue) + self.reserved >= self.limit + BUFFER
+        ):
+            return False
+        self.reserved += 1
+        return True
+
+    def may_start(self, now: Millis) -> bool:
+        return self.in_flight < self.limit and now >= self.held_until and now >= self.next_start_ms
+
+    def started(self, now: Millis) -> None:
+        self.in_flight += 1
+        if self.rate_limit is not None:
+            self.next_start_ms = max(self.next_start_ms, float(now)) + 1000 / self.rate_limit
+
+    def ended(self, outcome: Outcome) -> None:
+        """Gives the place back and learns how much the receiver bears: half on trouble, one more on each success."""
+        self.in_flight -= 1
+        if outcome.ok:
+            if self.limit < self.max_in_flight:
+                self.limit += 1
+            if self.unwell and self.limit >= min(START_IN_FLIGHT, self.max_in_flight):
+                self.unwell = False
+        elif outcome.kind in _OVERLOADED or outcome.status_code in _OVERLOADED_STATUSES:
+            self.limit = min(self.max_in_flight, max(MIN_IN_FLIGHT, self.limit // 2))
+            self.unwell = True
+
+    def wanted(self, now: Millis) -> int:
+        """How many deliveries to claim now: as many as there is room for in flight, and as much again to follow."""
+        if self.claiming or self.next_due is None or self.next_due > now or now < self.held_until:
+            return 0
+        room = 2 * self.limit - self.in_flight - len(self.queue) - self.reserved
+        if self.rate_limit is not None:
+            room = min(room, max(1, int(self.rate_limit)))
+        # Claiming in larger pieces than single places costs less; a lane that still has half its room full waits.
+        return room if room >= self.limit or not self.queue else 0
+
+    def stored(self, due_at: Millis) -> None:
+        """A delivery of this lane waits in the store."""
+        if self.next_due is None or due_at < self.next_due:
+            self.next_due = due_at
+
+
+class Rotation:
+    """The lanes that have something to start: whose turn it is, fairly by account and then by lane."""
+
+    def __init__(self) -> None:
+        self._accounts: OrderedDict[AccountId, OrderedDict[WebhookId, Lane]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def add(self, lane: Lane) -> None:
+        if lane.ready:
+            return
+        lane.ready = True
+        self._accounts.setdefault(lane.account_id, OrderedDict())[lane.webhook_id] = lane
+
+    def remove(self, lane: Lane) -> None:
+        if not lane.ready:
+            return
+        lane.ready = False
+        lanes = self._accounts[lane.account_id]
+        del lanes[lane.webhook_id]
+        if not lanes:
+            del self._accounts[lane.account_id]
+
+    def next(self) -> Lane:
+        """The lane whose turn it is, taken out: its account goes to the end of the line. Never call it empty."""
+        account_id, lanes = self._accounts.popitem(last=False)
+        _, lane = lanes.popitem(last=False)
+        lane.ready = False
+        if lanes:
+            self._accounts[account_id] = lanes
+        return lane
+
+    def __iter__(self) -> Iterator[Lane]:
+        for lanes in self._accounts.values():
+            yield from lanes.values()
