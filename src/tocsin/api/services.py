@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from tocsin.engine.directory import Directory
     from tocsin.engine.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
+    from tocsin.engine.manual import Manual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`control` carries vault, guard, resolver and keyring; the API itself never touches them."""
+    """`control` carries vault, guard, resolver, dispatcher and keyring; the API itself never touches them."""
 
     settings: Settings
     clock: Clock
@@ -42,5 +43,6 @@ class Services:
     directory: "Directory"
     ingest: "Ingest"
     dispatcher: "Dispatcher"
+    manual: "Manual"  # send_test, retry_now, cancel: what a person asks for
     control: "Control"
     metrics: Metrics

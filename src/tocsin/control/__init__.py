@@ -1,0 +1,76 @@
+"""What people configure: accounts, keys, event types, webhooks; the same whichever way it is asked.
+
+Promises: what is kept was checked, is bounded, audited, and in force for what comes after the answer. Leaves out: how
+it was asked (api, cli) and what happens to events (engine).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from tocsin.clock import Clock
+from tocsin.control.accounts import AccountControl
+from tocsin.control.event_types import EventTypeControl
+from tocsin.control.keyring import Keyring
+from tocsin.control.keys import KeyControl
+from tocsin.control.webhooks import WebhookControl
+from tocsin.engine.directory import Directory
+from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.resolver import Resolver
+from tocsin.ids import IdSource
+from tocsin.security.guard import Guard
+from tocsin.security.vault import Vault
+from tocsin.store.port import Store
+
+__all__ = ["Control"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """All of it, wired."""
+
+    accounts: AccountControl
+    keys: KeyControl
+    keyring: Keyring
+    event_types: EventTypeControl
+    webhooks: WebhookControl
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        store: Store,
+        vault: Vault,
+        guard: Guard,
+        resolver: Resolver,
+        directory: Directory,
+        dispatcher: Dispatcher,
+        keyring: Keyring,
+        clock: Clock,
+        id_source: IdSource,
+    ) -> Self:
+        keys = KeyControl(keys=store.keys, keyring=keyring, clock=clock, id_source=id_source)
+        return cls(
+            accounts=AccountControl(
+                accounts=store.accounts,
+                keys=keys,
+                keyring=keyring,
+                directory=directory,
+                dispatcher=dispatcher,
+                clock=clock,
+                id_source=id_source,
+            ),
+            keys=keys,
+            keyring=keyring,
+            event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, clock=clock),
+            webhooks=WebhookControl(
+                webhooks=store.webhooks,
+                records=store.records,
+                vault=vault,
+                guard=guard,
+                resolver=resolver,
+                directory=directory,
+                dispatcher=dispatcher,
+                clock=clock,
+                id_source=id_source,
+            ),
+        )

@@ -1,0 +1,65 @@
+"""The bounds of what people write: each text has a length, and no control characters but, in prose, line breaks.
+
+Used as the types of request bodies, so that they are checked while decoding and shown in the API's description.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from msgspec import Meta
+
+from tocsin.clock import Millis
+from tocsin.errors import Fault, Invalid
+
+# C0, DEL and C1: nothing that a terminal, a header or a database could take for a command.
+Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Prose = Annotated[str, Meta(max_length=2_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+
+# CONTRACT §1: a publisher's own id.
+ExternalId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+
+# RFC 5321 §4.5.3.1: 254 characters. Whether it works is shown by mail, not by a pattern.
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$")]
+
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset or Z")]
+
+
+def millis(at: datetime, pointer: str) -> Millis:
+    """Raises `Invalid` for instants before 1970."""
+    found = round(at.timestamp() * 1000)
+    if found < 0:
+        raise Invalid(
+            "an instant lies before 1970", faults=[Fault(pointer, "instants before 1970-01-01T00:00:00Z are not taken")]
+        )
+    return Millis(found)
+
+
+def check_timezone(name: str, pointer: str = "/timezone") -> None:
+    """Raises `Invalid` unless it is a name of the IANA time zone database."""
+    if name not in _zones():
+        raise Invalid(
+            "the time zone is unknown",
+            faults=[
+                Fault(
+                    pointer,
+                    f"no zone is called {name[:64]!r}{nearest(name, _zones())}; write one such as Europe/Berlin",
+                )
+            ],
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``: did you mean 'a' or 'b'?``, or nothing where nothing is near."""
+    # Comparing is quadratic in the name's length, and no known name is longer.
+    found = get_close_matches(name[:128], sorted(known), n=3, cutoff=0.6)
+    return f": did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())

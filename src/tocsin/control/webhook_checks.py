@@ -1,0 +1,95 @@
+"""What a webhook's settings must be before they are kept: each check names the value at fault and how to mend it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tocsin.control.values import nearest
+from tocsin.engine.directory import AccountView, takes
+from tocsin.engine.filters import compile_filter
+from tocsin.engine.resolver import ResolveFailed, Resolver
+from tocsin.errors import Fault, Invalid, Rejected
+from tocsin.model import WebhookSettings
+from tocsin.security.guard import Guard
+from tocsin.security.headers import check_custom_headers
+
+CHANNELS = ("standard",)
+
+_MAX_OPTIONS_BYTES = 8_192
+
+
+def check_channel(channel: str) -> None:
+    if channel not in CHANNELS:
+        raise Invalid(
+            "the channel is unknown",
+            faults=[
+                Fault(
+                    "/channel",
+                    f"no channel is called {channel[:64]!r}; this version has {', '.join(CHANNELS)}, which posts each "
+                    "event to your address, signed",
+                )
+            ],
+        )
+
+
+def check_events(view: AccountView, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The patterns without repetition, in their order; each must take at least one event type that there is.
+
+    Raises:
+        Invalid: `unknown_event_type`, with the nearest names for each.
+    """
+    entries = view.entries()
+    families = {f"{name[:at]}.*" for name in entries for at, letter in enumerate(name) if letter == "."}
+    known = [*entries, *families]
+    faults = [
+        Fault(f"/events/{index}", f"nothing is called {pattern[:128]!r}{nearest(pattern, known)}")
+        for index, pattern in enumerate(patterns)
+        if pattern != "*" and not any(takes((pattern,), name) for name in entries)
+    ]
+    if faults:
+        raise Invalid(
+            "each of events is an event type, a family such as click.*, or *; GET /v1/event-types lists them",
+            code="unknown_event_type",
+            faults=faults[:20],
+        )
+    return tuple(dict.fromkeys(patterns))
+
+
+async def check_url(guard: Guard, resolver: Resolver, url: str, *, https_only: bool) -> str:
+    """The address as it will be dialled. A name that does not resolve now is taken: its attempts will say so.
+
+    Raises:
+        Invalid: `url_refused`: the address itself, or one that its name resolves to, is refused.
+    """
+    address = guard.parse(url, https_only=https_only)
+    if not address.literal:
+        try:
+            ips = await resolver.resolve(address.host)
+        except ResolveFailed:
+            return address.url
+        refusal = guard.check_resolved(address, ips)
+        if refusal is not None:
+            raise Invalid("the address is refused", code="url_refused", faults=[Fault("/url", refusal)])
+    return address.url
+
+
+def check_settings(view: AccountView, settings: WebhookSettings, headers: Mapping[str, str]) -> None:
+    """The checks that need nothing but the account's view.
+
+    Raises:
+        Invalid: with a pointer to each value at fault.
+    """
+    if settings.filter is not None:
+        compile_filter(settings.filter)
+    check_custom_headers(headers, view.profile.own_headers)
+    check_options(view, settings.options)
+
+
+def check_options(view: AccountView, options: Mapping[str, Any]) -> None:
+    if len(msgspec.json.encode(options)) > _MAX_OPTIONS_BYTES:
+        raise Invalid("options are too large", faults=[Fault("/options", f"at most {_MAX_OPTIONS_BYTES} bytes")])
+    try:
+        view.profile.check_options(options)
+    except Rejected as error:
+        raise Invalid(error.detail, code=error.code, faults=error.faults) from None

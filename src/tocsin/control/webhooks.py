@@ -1,0 +1,380 @@
+"""Webhooks: made, changed, switched, rotated, previewed and removed; every change is checked, audited and in force for
+each event accepted after it was answered.
+"""
+
+import secrets as random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from tocsin import ids
+from tocsin.clock import Clock, Millis
+from tocsin.control import webhook_checks as checks
+from tocsin.control.actor import Actor
+from tocsin.control.event_types import entry_of
+from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merged
+from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
+from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.rendering import masked, render
+from tocsin.engine.resolver import Resolver
+from tocsin.errors import Conflict, Fault, Invalid, NotFound
+from tocsin.ids import IdSource
+from tocsin.model import (
+    AccountId,
+    EventId,
+    Request,
+    Webhook,
+    WebhookId,
+    WebhookSecrets,
+    WebhookSettings,
+    WebhookState,
+)
+from tocsin.profiles.jsjson import stabilise
+from tocsin.security.guard import Guard
+from tocsin.security.vault import Vault
+from tocsin.store.port import Page, Records, WebhookEdit, Webhooks
+
+# An account's webhooks are kept in memory together, some 4 KB each.
+MAX_WEBHOOKS = 10_000
+
+# Two people, or a person and the system, may change one webhook in the same moment: read it again and try again.
+_TRIES = 5
+
+Held = Literal["resume", "drop"]
+
+_Draft = tuple[WebhookSettings, WebhookSecrets]
+
+
+class WebhookControl:
+    def __init__(
+        self,
+        *,
+        webhooks: Webhooks,
+        records: Records,
+        vault: Vault,
+        guard: Guard,
+        resolver: Resolver,
+        directory: Directory,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        id_source: IdSource,
+    ) -> None:
+        self._webhooks = webhooks
+        self._records = records
+        self._vault = vault
+        self._guard = guard
+        self._resolver = resolver
+        self._directory = directory
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._id_source = id_source
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    async def get(self, account_id: AccountId, webhook_id: WebhookId) -> Webhook:
+        webhook = await self._webhooks.get(account_id, webhook_id)
+        if webhook is None:
+            raise NotFound("there is no such webhook")
+        return webhook
+
+    async def list(self, account_id: AccountId, page: Page) -> Sequence[Webhook]:
+        return await self._webhooks.list(account_id, page)
+
+    def overlap_until(self, webhook: Webhook) -> Millis | None:
+        """Until when a rotated secret counts beside the new one; None: no rotation is under way."""
+        secrets = open_secrets(self._vault, webhook)
+        if secrets.previous_secret is None or secrets.overlap_until is None:
+            return None
+        return secrets.overlap_until if secrets.overlap_until > self._clock.now_ms() else None
+
+    async def preview(
+        self,
+        account_id: AccountId,
+        webhook_id: WebhookId,
+        *,
+        event_id: EventId | None,
+        type: str | None,
+    ) -> tuple[Request, tuple[tuple[str, str], ...]]:
+        """The request that an event (or the example of a type) makes, with its headers as they may be shown.
+
+        Raises:
+            NotFound: no such webhook or event.
+            Invalid: `unknown_event_type`.
+            Conflict: `body_gone`: the event's body is no longer kept.
+        """
+        view = await self._directory.view(account_id)
+        hook = _hook(view, webhook_id)
+        now = self._clock.now_ms()
+        if event_id is not None:
+            event = await self._records.event(account_id, event_id)
+            if event is None:
+                raise NotFound("there is no such event")
+            if event.data is None:
+                raise Conflict("the event's body is no longer kept", code="body_gone")
+            request = render(
+                hook.target, event_id=event.id, type=event.type, timestamp=event.timestamp, data=event.data, at=now
+            )
+            return request, masked(hook.target, request)
+        if type is not None:
+            example = entry_of(view, type).event_type
+        else:
+            patterns = hook.webhook.settings.events
+            found = (entry.event_type for name, entry in view.entries().items() if takes(patterns, name))
+            example = next(found, None)
+            if example is None:
+                raise Invalid(
+                    "no event type that it takes exists any more; name one",
+                    code="unknown_event_type",
+                    faults=[Fault("/type", "is needed here")],
+                )
+        data = stabilise(msgspec.json.encode(example.example))[1]
+        made = EventId(self._id_source.next())
+        request = render(hook.target, event_id=made, type=example.name, timestamp=now, data=data, at=now)
+        return request, masked(hook.target, request)
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    async def create(self, actor: Actor, account_id: AccountId, new: NewWebhook) -> tuple[Webhook, str | None]:
+        """The webhook and its secret (None where its profile works without one), which cannot be shown again.
+
+        Raises:
+            Invalid: any value is at fault.
+            Conflict: `webhook_limit`.
+        """
+        view = await self._directory.view(account_id)
+        profile = view.profile
+        checks.check_channel(new.channel)
+        settings = WebhookSettings(
+            url_shown=new.url,
+            events=checks.check_events(view, new.events),
+            name=new.name,
+            description=new.description,
+            channel=new.channel,
+            filter=new.filter,
+            header_names=tuple(new.headers),
+            rate_limit=new.rate_limit,
+            max_in_flight=new.max_in_flight,
+            options=new.options,
+        )
+        checks.check_settings(view, settings, new.headers)
+        if new.secret is not None:
+            profile.check_secret(new.secret)
+        url = await checks.check_url(self._guard, self._resolver, new.url, https_only=profile.limits.https_only)
+        secret = new.secret if new.secret is not None else profile.make_secret(random.token_bytes)
+        now = self._clock.now_ms()
+        webhook_id = WebhookId(self._id_source.next())
+        secrets = WebhookSecrets(url=url, headers=new.headers, secret=secret)
+        webhook = Webhook(
+            id=webhook_id,
+            account_id=account_id,
+            version=1,
+            from_config=view.account.config_version,
+            state=WebhookState.ACTIVE if new.enabled else WebhookState.DISABLED,
+            status_reason=None if new.enabled else "created disabled",
+            status_since=now,
+            muted_until=None,
+            settings=replace(settings, url_shown=url),
+            sealed=seal_secrets(self._vault, account_id, webhook_id, secrets),
+            created_at=now,
+            updated_at=now,
+        )
+        limit = MAX_WEBHOOKS if profile.limits.webhooks is None else profile.limits.webhooks
+        change = actor.change(now, "webhook.created", ids.show("wh_", webhook_id), url=url, events=new.events)
+        stored = await self._webhooks.add(webhook, limit, change)
+        self._tell(stored)
+        return stored, secret
+
+    async def change(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, patch: WebhookPatch) -> Webhook:
+        """Raises `Invalid`, `NotFound`, or `Conflict` (`changed_meanwhile`)."""
+        view = await self._directory.view(account_id)
+        url = None
+        if patch.url is not UNSET:
+            await self.get(account_id, webhook_id)  # none: said before a name is looked up for it
+            url = await checks.check_url(
+                self._guard, self._resolver, patch.url, https_only=view.profile.limits.https_only
+            )
+        events = None if patch.events is UNSET else checks.check_events(view, patch.events)
+
+        def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+            headers = merged(secrets.headers, patch.headers)
+            settings = webhook.settings
+            settings = replace(
+                settings,
+                url_shown=url or settings.url_shown,
+                events=events or settings.events,
+                header_names=tuple(headers),
+                options=merged(settings.options, patch.options),
+                **{
+                    name: value
+                    for name in ("name", "description", "filter", "rate_limit", "max_in_flight")
+                    if (value := getattr(patch, name)) is not UNSET
+                },
+            )
+            checks.check_settings(view, settings, headers)
+            return settings, replace(secrets, url=url or secrets.url, headers=headers)
+
+        named = [name for name in patch.__struct_fields__ if getattr(patch, name) is not UNSET]
+        state = None
+        if patch.enabled is not UNSET:
+            state = WebhookState.ACTIVE if patch.enabled else WebhookState.DISABLED
+        return await self._edit(
+            actor, account_id, webhook_id, draft, action="webhook.changed", state=state, detail={"changed": named}
+        )
+
+    async def enable(
+        self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, held: Held
+    ) -> tuple[Webhook, int]:
+        """Makes it active; what it held goes out under its limits, or is dropped before anything of it can go out.
+
+        Returns:
+            The webhook, and how many deliveries were dropped.
+        """
+        await self.get(account_id, webhook_id)
+        dropped = await self._dispatcher.drop_held(webhook_id) if held == "drop" else 0
+        webhook = await self._edit(
+            actor,
+            account_id,
+            webhook_id,
+            action="webhook.enabled",
+            state=WebhookState.ACTIVE,
+            detail={"held": held, "dropped": dropped},
+        )
+        return webhook, dropped
+
+    async def disable(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, reason: str) -> Webhook:
+        """Events make no deliveries for it from now on; those that wait are held. Attempts under way may end."""
+        return await self._edit(
+            actor, account_id, webhook_id, action="webhook.disabled", state=WebhookState.DISABLED, reason=reason
+        )
+
+    async def mute(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, hours: float) -> Webhook:
+        """Holds its deliveries for so long; 0 ends it."""
+        now = self._clock.now_ms()
+        until = Millis(now + round(hours * 3_600_000)) if hours else Millis(0)
+        return await self._edit(
+            actor, account_id, webhook_id, action="webhook.muted", muted_until=until, detail={"hours": hours}
+        )
+
+    async def rotate_secret(
+        self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, rotation: Rotation
+    ) -> tuple[Webhook, str]:
+        """The webhook and its new secret, which cannot be shown again.
+
+        While the overlap lasts, `standard` signs with both secrets; the other dialects' receivers go on with the one
+        that they know.
+        """
+        view = await self._directory.view(account_id)
+        profile = view.profile
+        secret = rotation.secret
+        if secret is not None:
+            profile.check_secret(secret)
+        else:
+            secret = profile.make_secret(random.token_bytes) or f"whsec_{random.token_hex(32)}"
+        now = self._clock.now_ms()
+
+        def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+            if secret == secrets.secret:
+                raise Invalid(
+                    "that is the secret already", faults=[Fault("/secret", "give another one, or none to have it made")]
+                )
+            overlapping = secrets.overlap_until is not None and now < secrets.overlap_until
+            # Where only one secret signs, a second rotation within an overlap must not silence the one in use.
+            still = secrets.previous_secret if overlapping and not profile.signs_with_both else secrets.secret
+            keep = rotation.overlap_s > 0 and still is not None
+            return webhook.settings, replace(
+                secrets,
+                secret=secret,
+                previous_secret=still if keep else None,
+                overlap_until=Millis(now + rotation.overlap_s * 1000) if keep else None,
+            )
+
+        detail = {"overlap_s": rotation.overlap_s}
+        webhook = await self._edit(actor, account_id, webhook_id, draft, action="webhook.secret_rotated", detail=detail)
+        return webhook, secret
+
+    async def activate_secret(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId) -> Webhook:
+        """Ends a rotation's overlap at once: only the new secret signs.
+
+        Raises:
+            Conflict: `no_rotation`: none is under way.
+        """
+        now = self._clock.now_ms()
+
+        def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+            if secrets.overlap_until is None or now >= secrets.overlap_until:
+                raise Conflict("no rotation of its secret is under way", code="no_rotation")
+            return webhook.settings, replace(secrets, previous_secret=None, overlap_until=None)
+
+        return await self._edit(actor, account_id, webhook_id, draft, action="webhook.secret_activated")
+
+    async def remove(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId) -> None:
+        """It gets nothing any more; what waits for it is cancelled."""
+        webhook = await self.get(account_id, webhook_id)
+        change = actor.change(self._clock.now_ms(), "webhook.removed", ids.show("wh_", webhook_id))
+        if not await self._webhooks.remove(account_id, webhook_id, change):
+            raise NotFound("there is no such webhook")
+        self._tell(replace(webhook, deleted=True))
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    async def _edit(
+        self,
+        actor: Actor,
+        account_id: AccountId,
+        webhook_id: WebhookId,
+        draft: Callable[[Webhook, WebhookSecrets], _Draft] | None = None,
+        *,
+        action: str,
+        state: WebhookState | None = None,
+        reason: str | None = None,
+        muted_until: Millis | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> Webhook:
+        """Reads, drafts and writes, again where somebody else was faster. Nothing is written that changes nothing."""
+        subject = ids.show("wh_", webhook_id)
+        for _ in range(_TRIES):
+            webhook = await self.get(account_id, webhook_id)
+            settings, sealed = None, None
+            if draft is not None:
+                secrets = open_secrets(self._vault, webhook)
+                new_settings, new_secrets = draft(webhook, secrets)
+                settings = new_settings if new_settings != webhook.settings else None
+                if new_secrets != secrets:
+                    sealed = seal_secrets(self._vault, account_id, webhook_id, new_secrets)
+            new_state = state if state is not webhook.state else None
+            if settings is None and sealed is None and new_state is None and muted_until is None:
+                return webhook
+            edit = WebhookEdit(
+                if_version=webhook.version,
+                settings=settings,
+                sealed=sealed,
+                state=new_state,
+                status_reason=(reason or "disabled by its owner") if new_state is WebhookState.DISABLED else None,
+                muted_until=muted_until,
+            )
+            change = actor.change(self._clock.now_ms(), action, subject, **(detail or {}))
+            try:
+                stored = await self._webhooks.change(account_id, webhook_id, edit, change)
+            except Conflict as error:
+                if error.code != "changed_meanwhile":
+                    raise
+                continue
+            if stored is None:
+                raise NotFound("there is no such webhook")
+            self._tell(stored)
+            return stored
+        raise Conflict("the webhook keeps being changed by others; try again", code="changed_meanwhile")
+
+    def _tell(self, webhook: Webhook) -> None:
+        self._directory.forget(webhook.account_id)
+        self._dispatcher.webhook_changed(webhook)
+
+
+def _hook(view: AccountView, webhook_id: WebhookId) -> WebhookView:
+    hook = view.webhooks.get(webhook_id)
+    if hook is None:
+        raise NotFound("there is no such webhook")
+    return hook
