@@ -60,13 +60,13 @@ class AccountView:
         }
         self._subscribed: dict[str, tuple[WebhookView, ...]] = {}
 
-    def entry(self, type: str) -> CatalogueEntry | None:  # noqa: A002 - the field's name for it
+    def entry(self, type: str) -> CatalogueEntry | None:
         return self._custom.get(type) or self.profile.catalogue.get(type)
 
     def entries(self) -> Mapping[str, CatalogueEntry]:
         return {**self.profile.catalogue, **self._custom}
 
-    def subscribed(self, type: str) -> tuple[WebhookView, ...]:  # noqa: A002
+    def subscribed(self, type: str) -> tuple[WebhookView, ...]:
         """The active webhooks whose patterns take that type, before their filters; by rising id."""
         found = self._subscribed.get(type)
         if found is None:
@@ -78,7 +78,7 @@ class AccountView:
         return found
 
 
-def takes(patterns: tuple[str, ...], type: str) -> bool:  # noqa: A002
+def takes(patterns: tuple[str, ...], type: str) -> bool:
     """Whether one of the patterns (an exact name, ``prefix.*`` or ``*``) takes that type."""
     return any(
         pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1])) for pattern in patterns

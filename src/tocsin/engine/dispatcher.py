@@ -36,7 +36,7 @@ from tocsin.model import (
     Webhook,
     WebhookId,
 )
-from tocsin.store.port import Claimed, Journal, Settlement
+from tocsin.store.port import NOTHING_CLAIMED, Claimed, Journal, Settlement
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class Dispatcher:
         for lane in list(self._lanes.values()):
             self._give_back(lane)
         deadline = self._clock.monotonic_s() + drain_s
-        while self._in_flight and self._clock.monotonic_s() < deadline:
+        while self._in_flight and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
             await asyncio.sleep(0.01)
         self._abandoning = True
         await self._sender.close()
@@ -333,64 +333,57 @@ class Dispatcher:
                     await asyncio.sleep(1)
 
     async def _claim_some(self) -> None:
-        lanes = []
-        for webhook_id in list(self._wants)[:_CLAIM_LANES]:
-            lane = self._wants.pop(webhook_id)
-            lane.claiming = True
-            lanes.append(lane)
-        wants: list[tuple[WebhookId, int]] = []
-        due: dict[WebhookId, Millis | None] = {}
+        lanes = [self._wants.pop(webhook_id) for webhook_id in list(self._wants)[:_CLAIM_LANES]]
+        due = {lane.webhook_id: lane.next_due for lane in lanes}
         now = self._clock.now_ms()
         try:
-            for lane in lanes:
-                if lane.configured or await self._configure(lane):
-                    due[lane.webhook_id] = lane.next_due
-                    lane.claiming = False
-                    number = lane.wanted(now)
-                    lane.claiming = True
-                    lane.next_due = None  # what is stored from here on says so
-                    if number:
-                        wants.append((lane.webhook_id, number))
+            wants = [(lane.webhook_id, number) for lane in lanes if (number := await self._wanted(lane, now))]
             began_s = self._clock.monotonic_s()
-            answer = await self._journal.claim(wants, now, self._epoch)
+            answer = await self._journal.claim(wants, now, self._epoch) if wants else NOTHING_CLAIMED
             self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
         except Unavailable as error:
             log.warning("claim_waits", extra={"reason": error.detail})
             for lane in lanes:
                 lane.claiming = False
-                lane.next_due = due.get(lane.webhook_id, lane.next_due)
+                lane.next_due = due[lane.webhook_id]
                 self._wake_at(lane, Millis(now + _RETRY_STORE_MS))
             return
         failpoints.reach("after_claim")
-        due.update(answer.next_due)
         for claimed in answer.claimed:
             self._hold(self._lanes[claimed.webhook_id], claimed)
+        due.update(answer.next_due)
         now = self._clock.now_ms()
         for lane in lanes:
             lane.claiming = False
-            known = due.get(lane.webhook_id)
-            if known is not None:
-                lane.stored(known)
+            waits_until = due[lane.webhook_id]
+            if waits_until is not None:
+                lane.stored(waits_until)
             if lane.held_until > now:
                 self._give_back(lane)
             self._schedule(lane, now)
         self._pump()
 
-    async def _configure(self, lane: Lane) -> bool:
-        """Reads the settings of a lane that was taken over with its backlog; False: its webhook is gone."""
+    async def _wanted(self, lane: Lane, now: Millis) -> int:
+        """How many deliveries to claim for the lane. From here on, what is stored for it is told by `next_due`."""
+        if not lane.configured:
+            await self._configure(lane)
+        number = lane.wanted(now)
+        lane.claiming = True
+        lane.next_due = None
+        return number
+
+    async def _configure(self, lane: Lane) -> None:
+        """Reads the settings of a lane that was taken over with its backlog."""
         try:
-            view = await self._directory.view(lane.account_id)
+            hook = (await self._directory.view(lane.account_id)).webhooks.get(lane.webhook_id)
         except NotFound:
-            view = None
-        hook = view.webhooks.get(lane.webhook_id) if view is not None else None
-        if hook is None:
+            hook = None
+        if hook is not None:
+            lane.configure(hook.webhook)
+        else:  # it was deleted, and the process died before its deliveries were cancelled
             lane.held_until = FOREVER
             lane.configured = True
-            lane.next_due = None
             self._spawn(self._drop(lane.webhook_id))
-            return False
-        lane.configure(hook.webhook)
-        return True
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -522,16 +515,12 @@ class Dispatcher:
         if verdict.due_at is None:
             self._settler.settle(settlement, self._pump)
         else:
-            self._settler.settle(
-                settlement, partial(self.stored, lane.webhook_id, lane.account_id, verdict.due_at)
-            )
+            self._settler.settle(settlement, partial(self.stored, lane.webhook_id, lane.account_id, verdict.due_at))
         self._note_health(lane, target, outcome, verdict, now)
         self._schedule(lane, now)
         self._pump()
 
-    def _note_health(
-        self, lane: Lane, target: Target, outcome: Outcome, verdict: policy.Verdict, now: Millis
-    ) -> None:
+    def _note_health(self, lane: Lane, target: Target, outcome: Outcome, verdict: policy.Verdict, now: Millis) -> None:
         if outcome.ok:
             if lane.failing_since is not None:
                 lane.failing_since = lane.warned_at = None

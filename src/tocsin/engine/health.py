@@ -1,4 +1,4 @@
-"""Keeps each webhook's run of failures, and warns or disables by its profile's policy: with a reason, never silently."""
+"""Keeps each webhook's run of failures, and warns or disables by its profile's policy: always with a reason."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from tocsin.engine.policy import Diagnosis, Health
 from tocsin.errors import TocsinError
 from tocsin.model import Account, Webhook, WebhookState
 from tocsin.store.port import Change, Journal, WebhookEdit, Webhooks
+from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,21 @@ class Caretaker:
     """Carries out what `policy.diagnose` found."""
 
     def __init__(
-        self, *, journal: Journal, webhooks: Webhooks, directory: Directory, notices: Notices, clock: Clock
+        self,
+        *,
+        journal: Journal,
+        webhooks: Webhooks,
+        directory: Directory,
+        notices: Notices,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._journal = journal
         self._webhooks = webhooks
         self._directory = directory
         self._notices = notices
         self._clock = clock
+        self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
 
     def streak_changed(self, lane: Lane) -> None:
@@ -75,6 +84,7 @@ class Caretaker:
             return  # deleted, or stopped already: its owner is told once
         self._directory.forget(webhook.account_id)
         lane.configure(changed)
+        self._metrics.disabled(state)
         log.warning("webhook_stopped", extra={"webhook": change.subject, "state": state, "reason": reason})
         view = await self._directory.view(webhook.account_id)
         self._notices.webhook_stopped(view.account, changed, reason)

@@ -124,7 +124,7 @@ class Ingest:
     async def publish(
         self,
         account_id: AccountId,
-        type: str,  # noqa: A002 - the field's name for it
+        type: str,
         data: bytes,
         *,
         external_id: str | None = None,
@@ -174,7 +174,7 @@ class Ingest:
     def _prepare(
         self,
         view: AccountView,
-        type: str,  # noqa: A002
+        type: str,
         value: Any,
         stable: bytes,
         external_id: str | None,
@@ -231,7 +231,7 @@ class Ingest:
         )
         return _Waiting(event, hooks, asyncio.get_running_loop().create_future())
 
-    def _decline(self, answer: Ingested, type: str) -> Receipt:  # noqa: A002
+    def _decline(self, answer: Ingested, type: str) -> Receipt:
         if isinstance(answer, Duplicate):
             self._metrics.events_duplicate += 1
             return Receipt(
@@ -333,7 +333,7 @@ class Ingest:
                 one.answer.set_exception(error)
 
 
-def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:  # noqa: A002
+def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:
     near = get_close_matches(type[:200], known, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "GET /v1/event-types lists those there are"
     detail = f"there is no event type {type[:200]!r} in this account; {hint}"

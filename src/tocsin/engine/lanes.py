@@ -12,8 +12,8 @@ from tocsin.clock import Millis
 from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
 from tocsin.store.port import Claimed
 
-# How many attempts a webhook may have under way where its owner sets no limit of their own: enough for 640 deliveries a
-# second at a receiver that takes 50 ms, and few enough that it does not look like an attack.
+# How many attempts a webhook may have under way where its owner sets no limit: enough for 640 deliveries a second at a
+# receiver that takes 50 ms, and few enough that it does not look like an attack.
 DEFAULT_MAX_IN_FLIGHT = 32
 
 # A lane starts with this many and earns one more with each success, so that a hundred webhooks that hang from their first

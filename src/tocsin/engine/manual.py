@@ -1,4 +1,4 @@
-"""Attempts that a person asks for: a test of a webhook, a retry of a delivery. They answer with what really happened."""
+"""Attempts that a person asks for, a test or a retry: answered with what really happened."""
 
 import asyncio
 from functools import partial
@@ -60,13 +60,13 @@ class Manual:
     async def stop(self) -> None:
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def example_request(self, hook: WebhookView, type: str, example: bytes) -> Request:  # noqa: A002 - the field's name
+    def example_request(self, hook: WebhookView, type: str, example: bytes) -> Request:
         """The request that a test of that type sends, but for the header that marks it."""
         now = self._clock.now_ms()
         event_id = EventId(self._id_source.next())
         return render(hook.target, event_id=event_id, type=type, timestamp=now, data=example, at=now)
 
-    async def send_test(self, account_id: AccountId, webhook_id: WebhookId, type: str | None) -> Attempt:  # noqa: A002
+    async def send_test(self, account_id: AccountId, webhook_id: WebhookId, type: str | None) -> Attempt:
         """Sends the example of an event type (unset: the first that the webhook takes), also while it is disabled.
 
         Raises:
@@ -77,9 +77,7 @@ class Manual:
         hook = view.webhooks.get(webhook_id)
         if hook is None:
             raise NotFound("there is no such webhook")
-        type = type or next(
-            (name for name in view.entries() if takes(hook.webhook.settings.events, name)), None
-        )  # noqa: A001
+        type = type or next((name for name in view.entries() if takes(hook.webhook.settings.events, name)), None)  # noqa: A001
         entry = view.entry(type) if type is not None else None
         if type is None or entry is None:
             raise Invalid(f"there is no event type {type}; GET /v1/event-types lists them", code="unknown_event_type")

@@ -23,9 +23,7 @@ class Verdict(msgspec.Struct, frozen=True):
     due_at: Millis | None = None
 
 
-def decide(
-    profile: Profile, outcome: Outcome, *, tries: int, ended_at: Millis, scale: float, luck: float
-) -> Verdict:
+def decide(profile: Profile, outcome: Outcome, *, tries: int, ended_at: Millis, scale: float, luck: float) -> Verdict:
     """What becomes of a delivery.
 
     Args:

@@ -57,7 +57,7 @@ def signing_secrets(secrets: WebhookSecrets, profile: Profile, at: Millis) -> tu
     return (secrets.previous_secret,)
 
 
-def render(to: Target, *, event_id: EventId, type: str, timestamp: Millis, data: bytes, at: Millis) -> Request:  # noqa: A002 - the field's name for it
+def render(to: Target, *, event_id: EventId, type: str, timestamp: Millis, data: bytes, at: Millis) -> Request:
     """The request for one attempt, signed over its exact bytes at the instant `at`."""
     profile = to.profile
     facts = Facts(

@@ -20,7 +20,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def match(view: AccountView, type: str, timestamp: Millis, data: Any) -> list[WebhookView]:  # noqa: A002
+def match(view: AccountView, type: str, timestamp: Millis, data: Any) -> list[WebhookView]:
     """The webhooks that the event goes to, by rising id. A filter that fails takes nothing."""
     subscribed = view.subscribed(type)
     matched = []
@@ -37,7 +37,7 @@ def match(view: AccountView, type: str, timestamp: Millis, data: Any) -> list[We
     return matched
 
 
-def explain(webhooks: Iterable[Webhook], type: str, timestamp: Millis, data: Any) -> Sequence[Verdict]:  # noqa: A002
+def explain(webhooks: Iterable[Webhook], type: str, timestamp: Millis, data: Any) -> Sequence[Verdict]:
     """A verdict for each webhook, given in the versions that were in force (`store.port.Webhooks.as_of`).
 
     `data` None: the body is gone by retention, so filters can no longer be judged.
@@ -46,7 +46,7 @@ def explain(webhooks: Iterable[Webhook], type: str, timestamp: Millis, data: Any
     return [_explain(webhook, type, given, judgeable=data is not None) for webhook in webhooks]
 
 
-def _explain(webhook: Webhook, type: str, given: FilterInput, *, judgeable: bool) -> Verdict:  # noqa: A002
+def _explain(webhook: Webhook, type: str, given: FilterInput, *, judgeable: bool) -> Verdict:
     def verdict(reason: str, *, matched: bool = False) -> Verdict:
         return Verdict(webhook_id=webhook.id, matched=matched, reason=reason)
 

@@ -135,6 +135,9 @@ class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
     next_due: Mapping[WebhookId, Millis | None]
 
 
+NOTHING_CLAIMED = ClaimAnswer(claimed=(), next_due={})
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a claimed delivery after one attempt.
 

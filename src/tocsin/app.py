@@ -1,0 +1,274 @@
+"""The composition root: the only place where concrete parts meet, and where they begin and end."""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import socket
+import sys
+
+import uvicorn
+import uvloop
+
+from tocsin import __version__
+from tocsin.api.asgi import make_asgi
+from tocsin.api.services import Services
+from tocsin.clock import Clock, SystemClock
+from tocsin.config import Settings
+from tocsin.control import Control
+from tocsin.control.keyring import Keyring
+from tocsin.engine.directory import Directory
+from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.fanout import FanOut
+from tocsin.engine.health import Caretaker
+from tocsin.engine.ingest import Ingest
+from tocsin.engine.janitor import Janitor
+from tocsin.engine.mailer import Mailer
+from tocsin.engine.manual import Manual
+from tocsin.engine.resolver import Resolver
+from tocsin.engine.sender import Sender
+from tocsin.engine.settler import Settler
+from tocsin.errors import Misconfigured
+from tocsin.ids import IdSource
+from tocsin.security.guard import Guard
+from tocsin.security.vault import Vault, read_or_make_key
+from tocsin.store.port import Store
+from tocsin.store.sqlite import open_sqlite
+from tocsin.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+_VAULT_META = "vault_fingerprint"
+_SETTLE_S = 5.0  # a stop waits this long for outcomes to be written, after attempts have ended
+_OPEN_FILES = 65_536  # a connection each, to receivers and from publishers
+
+
+class App:
+    """Everything that one process runs, started; `close` ends it in the order that loses nothing."""
+
+    def __init__(self, settings: Settings, store: Store, vault: Vault, clock: Clock, metrics: Metrics) -> None:
+        networks = settings.networks()
+        id_source = IdSource(clock)
+        self.settings = settings
+        self.store = store
+        self.metrics = metrics
+        self.guard = Guard(settings.allow_http, networks)
+        self.resolver = Resolver([one.strip() for one in settings.dns_servers.split(",") if one.strip()] or None)
+        self.sender = Sender(self.guard, self.resolver, ca_file=settings.ca_file)
+        self.directory = Directory(store.snapshots, vault)
+        self.settler = Settler(store.journal, clock, metrics)
+        self.mailer = Mailer(settings.smtp_url, settings.public_url)
+        self.caretaker = Caretaker(
+            journal=store.journal,
+            webhooks=store.webhooks,
+            directory=self.directory,
+            notices=self.mailer,
+            clock=clock,
+            metrics=metrics,
+        )
+        self.dispatcher = Dispatcher(
+            journal=store.journal,
+            directory=self.directory,
+            sender=self.sender,
+            settler=self.settler,
+            caretaker=self.caretaker,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+            retry_scale=settings.retry_scale,
+        )
+        self.manual = Manual(
+            journal=store.journal,
+            records=store.records,
+            directory=self.directory,
+            dispatcher=self.dispatcher,
+            sender=self.sender,
+            clock=clock,
+            id_source=id_source,
+        )
+        fan_out_wake = asyncio.Event()
+        self.fan_out = FanOut(
+            journal=store.journal,
+            records=store.records,
+            webhooks=store.webhooks,
+            dispatcher=self.dispatcher,
+            wake=fan_out_wake,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+        )
+        self.ingest = Ingest(
+            journal=store.journal,
+            directory=self.directory,
+            dispatcher=self.dispatcher,
+            fan_out_wake=fan_out_wake,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+        )
+        self.janitor = Janitor(
+            store.housekeeping,
+            clock,
+            body_days=settings.body_days,
+            attempt_days=settings.attempt_days,
+            dedupe_days=settings.dedupe_days,
+        )
+        self.keyring = Keyring(store.keys, clock)
+        self.control = Control.of(
+            store=store,
+            vault=vault,
+            guard=self.guard,
+            resolver=self.resolver,
+            directory=self.directory,
+            dispatcher=self.dispatcher,
+            keyring=self.keyring,
+            clock=clock,
+            id_source=id_source,
+        )
+        self.services = Services(
+            settings=settings,
+            clock=clock,
+            id_source=id_source,
+            store=store,
+            directory=self.directory,
+            ingest=self.ingest,
+            dispatcher=self.dispatcher,
+            manual=self.manual,
+            control=self.control,
+            metrics=metrics,
+        )
+        self.asgi = make_asgi(self.services)
+        self.made_operator_key: str | None = None
+        self._clock = clock
+        metrics.watch("tocsin_ingest_queue", lambda: self.ingest.waiting)
+        metrics.watch("tocsin_attempts_in_flight", lambda: self.dispatcher.in_flight)
+        metrics.watch("tocsin_settle_queue", lambda: self.settler.waiting)
+        metrics.watch("tocsin_lanes", lambda: self.dispatcher.lanes)
+
+    async def start(self) -> None:
+        self.made_operator_key = await self.control.keys.ensure_operator_key(self.settings.admin_key)
+        epoch = await self.store.ownership.acquire(self._clock.now_ms())
+        await self.keyring.start()
+        self.settler.start(epoch)
+        self.mailer.start()
+        self.manual.start(epoch)
+        await self.dispatcher.start(epoch)
+        self.fan_out.start()
+        self.ingest.start(epoch)
+        self.janitor.start()
+
+    async def close(self) -> None:
+        """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
+        log.info("server_stopping", extra={"drain_s": self.settings.drain_s})
+        await self.ingest.stop()
+        await self.janitor.stop()
+        await self.fan_out.stop()
+        await self.dispatcher.stop(self.settings.drain_s)
+        await self.manual.stop()
+        await self.settler.stop(_SETTLE_S)
+        await self.caretaker.stop()
+        await self.mailer.stop()
+        await self.keyring.close()
+        await self.resolver.close()
+        await self.store.close()
+        log.info("server_stopped")
+
+
+async def open_app(settings: Settings, clock: Clock | None = None) -> App:
+    """Opens the store, checks that the key of the secrets fits it, and starts every part.
+
+    Raises:
+        Misconfigured: a setting, the database or the key is wrong; the sentence says how to mend it.
+    """
+    clock = clock or SystemClock()
+    path = settings.sqlite_path()
+    store = await open_sqlite(path, clock=clock)
+    try:
+        key = settings.vault_key() or read_or_make_key(path.with_name(path.name + ".key"))
+        vault = Vault(key)
+        known = await store.housekeeping.meta(_VAULT_META)
+        if known is None:
+            await store.housekeeping.set_meta(_VAULT_META, vault.fingerprint)
+        elif known != vault.fingerprint:
+            raise Misconfigured(
+                "TOCSIN_SECRET_KEY (or the .key file beside the database) is not the key that this database's secrets "
+                "were encrypted with; bring that key back"
+            )
+        app = App(settings, store, vault, clock, Metrics())
+        await app.start()
+    except BaseException:
+        await store.close()
+        raise
+    return app
+
+
+def serve(settings: Settings) -> int:
+    """Runs the server until SIGTERM or SIGINT; the exit code."""
+    _allow_open_files()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    listening = socket.create_server(
+        (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET, backlog=2048
+    )
+    listening.setblocking(False)
+    host, port = listening.getsockname()[:2]
+    app = await open_app(settings)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _announce(app, address)
+    server = _Server(
+        uvicorn.Config(
+            app.asgi,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=True,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        await app.close()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but for its signals: a second one must not cut short what `App.close` still writes down."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def _announce(app: App, address: str) -> None:
+    settings = app.settings
+    log.info("server_started", extra={"address": address, "db": settings.db, "version": __version__})
+    print(f"Tocsin {__version__} at {address}", file=sys.stderr)
+    if app.made_operator_key is not None:
+        print(f"The operator's key, shown this once: {app.made_operator_key}", file=sys.stderr)
+    if settings.retry_scale != 1:
+        log.warning("retries_scaled", extra={"scale": settings.retry_scale})
+    if settings.allow_http or settings.allow_networks:
+        opened = {"allow_http": settings.allow_http, "allow_networks": settings.allow_networks}
+        log.warning("guard_opened", extra=opened)
+    sys.stderr.flush()
+
+
+def _allow_open_files() -> None:
+    """Every attempt under way is an open file; most systems start a process with 1,024 of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
