@@ -62,7 +62,7 @@ class Server:
     # --- life ---------------------------------------------------------------------------------------------------
 
     def start(self, failpoint: str | None = None) -> Self:
-        """Starts it and waits until it is ready. `failpoint` (``after_send:3``) is where it is to die."""
+        """Starts it and waits until it is ready, or has died at `failpoint` (``after_send:3``) already."""
         assert not self.running, "it runs already"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
         environ |= {f"TOCSIN_{name.upper()}": str(value) for name, value in self._settings.items()}
@@ -82,22 +82,30 @@ class Server:
         if self._cpus is not None:
             os.sched_setaffinity(self._process.pid, self._cpus)
         self.lives += 1
-        self.url = until(lambda: self._address(said_before), lambda: f"a start\n{self.log_tail()}", START_S)
-        until(self._ready, lambda: f"ready\n{self.log_tail()}", START_S)
+        until(
+            lambda: self._died_at(failpoint) or (self._find_address(said_before) and self._ready()),
+            lambda: f"a start\n{self.log_tail()}",
+            START_S,
+        )
         return self
 
-    def _address(self, said_before: int) -> str | None:
+    def _died_at(self, failpoint: str | None) -> bool:
+        """It has ended, as it was meant to; work begins before the first request, so this can be in its start."""
+        if self.running:
+            return False
+        as_meant = failpoint is not None and self._started.wait() == -signal.SIGKILL
+        assert as_meant, f"it ended instead of starting\n{self.log_tail()}"
+        return True
+
+    def _find_address(self, said_before: int) -> bool:
         with self.log.open("rb") as log:
             log.seek(said_before)
             found = _ADDRESS.search(log.read())
         if found:
-            return f"http://127.0.0.1:{int(found[1])}"
-        assert self.running, f"it ended instead of starting\n{self.log_tail()}"
-        return None
+            self.url = f"http://127.0.0.1:{int(found[1])}"
+        return bool(found)
 
     def _ready(self) -> bool:
-        if not self.running:
-            return True  # dead already at its failpoint: the caller's to see
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
                 return answer.status == 200
