@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from tests.support.waiting import until
+
 Json = Any
 
 CLICK = "click.created"  # a type of the standard catalogue, used wherever the type does not matter
@@ -140,6 +142,18 @@ class Shop(Api):
         found = self.deliveries(event=event_id, webhook=webhook_id)
         assert len(found) <= 1, f"more than one delivery of {event_id} to {webhook_id}: {found}"
         return self.delivery(found[0]["id"]) if found else None
+
+    def wait_delivery(self, event_id: str, webhook_id: str, status: str, within_s: float = 15.0) -> Json:
+        """The delivery of an event to a webhook, once it has that status."""
+        found: Json = None
+
+        def look() -> bool:
+            nonlocal found
+            found = self.delivery_of(event_id, webhook_id)
+            return found is not None and found["status"] == status
+
+        until(look, lambda: f"{status}; it is {found}", within_s)
+        return found
 
 
 class Operator(Api):

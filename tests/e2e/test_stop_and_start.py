@@ -1,0 +1,111 @@
+"""Stops, kills and starts: what was accepted is delivered by whoever comes next."""
+
+import http.client
+import threading
+from collections.abc import Callable
+
+from tests.support.api import CLICK
+from tests.support.receiver import LedgerReceiver
+from tests.support.replies import Answer
+from tests.support.server import Server
+from tests.support.waiting import until
+
+StartServer = Callable[..., Server]
+
+
+def test_a_stop_under_load_loses_and_repeats_nothing(start_server: StartServer, receiver: LedgerReceiver) -> None:
+    """SIGTERM while events pour in: it ends within 35 s, and after the next start each accepted event has arrived
+    exactly once.
+    """
+    server = start_server()
+    shop = server.operator.shop()
+    hook = shop.webhook(receiver.url("/load"), max_in_flight=20)
+    receiver.trust("/load", hook["secret"])
+    receiver.script("/load", Answer(after_s=0.03))  # slower than they come: a backlog grows
+    shop.example(CLICK)
+    accepted: list[str] = []
+
+    def publish() -> None:
+        while True:
+            try:
+                answer = shop.call("POST", "/v1/events/batch", {"events": [shop.event() for _ in range(10)]})
+            except (OSError, http.client.HTTPException):
+                return
+            if answer.status != 202:
+                return
+            accepted.extend(result["id"] for result in answer.json["results"])
+
+    publishers = [threading.Thread(target=publish, daemon=True) for _ in range(4)]
+    for publisher in publishers:
+        publisher.start()
+    receiver.wait_for("/load", 100)
+    assert server.stop() == 0
+    for publisher in publishers:
+        publisher.join(10)
+    assert not any(publisher.is_alive() for publisher in publishers)
+    assert len(receiver.arrivals("/load")) < len(accepted), "there was no backlog to lose"
+
+    server.restart()
+    shop.change(hook["id"], max_in_flight=None)
+    receiver.script("/load", Answer())
+    receiver.wait_for("/load", len(accepted), 40)
+    until(lambda: not shop.deliveries(status="pending"), "all settled")
+    assert receiver.counts("/load") == dict.fromkeys(accepted, 1)
+    assert all(arrival.verified for arrival in receiver.arrivals("/load"))
+
+
+def test_a_start_takes_up_the_backlog(start_server: StartServer, receiver: LedgerReceiver) -> None:
+    """Deliveries that had not been sent when the server was killed go out after the next start."""
+    server = start_server()
+    shop = server.operator.shop()
+    shop.webhook(receiver.url("/slow"), max_in_flight=1)
+    receiver.script("/slow", Answer(after_s=0.02))
+    receipts = shop.publish_batch([shop.event() for _ in range(60)])
+    receiver.wait_for("/slow", 3)
+    server.kill9()
+    taken = len(receiver.arrivals("/slow"))
+    assert taken < 60
+    server.restart()
+    until(lambda: {receipt["id"] for receipt in receipts} == set(receiver.counts("/slow")), "all of the backlog")
+    assert sum(receiver.counts("/slow").values()) <= 61  # one was under way
+
+
+def test_a_start_takes_up_due_retries(start_server: StartServer, receiver: LedgerReceiver) -> None:
+    """A retry that fell due while the server was down is made after it is back, as the next attempt in the log."""
+    server = start_server(retry_scale=0.2)  # the first retry comes after one second
+    shop = server.operator.shop()
+    hook = shop.webhook(receiver.url("/down"))
+    receiver.script("/down", Answer(500), Answer())
+    receipt = shop.publish()
+    shop.wait_delivery(receipt["id"], hook["id"], "retrying")
+    assert server.stop() == 0
+    failed_at = receiver.arrivals("/down")[0].answered_at
+    server.restart()
+    second = receiver.wait_for("/down", 2)[1]
+    assert second.at >= failed_at + 1.0
+    assert len(shop.wait_delivery(receipt["id"], hook["id"], "succeeded")["attempts"]) == 2
+
+
+def test_an_event_for_many_webhooks_survives_a_kill(start_server: StartServer, receiver: LedgerReceiver) -> None:
+    """One event for 250 webhooks is fanned out by a durable job: killed in its middle, it still reaches each of them,
+    and none twice but those that were under way.
+    """
+    server = start_server()
+    shop = server.operator.shop()
+    paths = [f"/fan-{i}" for i in range(250)]
+    for path in paths:
+        shop.webhook(receiver.url(path))
+        receiver.script(path, Answer(after_s=0.05))
+    server.restart("after_send:20")
+    receipt = shop.publish()
+    assert receipt["matched"] == 250
+    server.wait_end(20)
+    before = {path for path in paths if receiver.arrivals(path)}
+    assert len(before) < 250, "it died too late"
+    server.restart()
+    for path in paths:
+        receiver.wait_for(path, 1)
+    until(lambda: len(shop.deliveries(event=receipt["id"], status="succeeded")) == 250, "all settled")
+    assert {arrival.id for path in paths for arrival in receiver.arrivals(path)} == {receipt["id"]}
+    assert {path for path in paths if len(receiver.arrivals(path)) > 1} <= before
+    assert max(len(receiver.arrivals(path)) for path in paths) <= 2
