@@ -1,0 +1,5 @@
+-- name: get
+SELECT value FROM meta WHERE name = ?;
+
+-- name: set
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -1,0 +1,29 @@
+"""What keeps the file in order: retention, its own check, small facts."""
+
+from collections.abc import Sequence
+
+from tocsin.store.sqlite.database import Database
+from tocsin.store.sqlite.readers import Readers
+from tocsin.store.sqlite.statements import statements
+from tocsin.store.sqlite.writer import Writer
+
+_HOUSEKEEPING = statements("housekeeping")
+_META = statements("meta")
+
+
+class SqliteHousekeeping:
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def check(self) -> Sequence[str]:
+        def read(db: Database) -> list[str]:
+            return [text for (text,) in db.rows(_HOUSEKEEPING["quick_check"]) if text != "ok"]
+
+        return await self._readers.do(read)
+
+    async def meta(self, name: str) -> str | None:
+        return await self._readers.do(lambda db: db.value(_META["get"], (name,)))
+
+    async def set_meta(self, name: str, value: str) -> None:
+        await self._writer.do(lambda db: db.change(_META["set"], (name, value)))

@@ -1,0 +1,279 @@
+"""The journal: events in, deliveries out and back."""
+
+from collections.abc import Sequence
+
+from tocsin.clock import Millis
+from tocsin.errors import NotFound
+from tocsin.model import AccountId, DeliveryId, DeliveryState, Trigger, WebhookId
+from tocsin.store.port import (
+    ClaimAnswer,
+    Claimed,
+    FanOutJob,
+    Ingested,
+    LaneFacts,
+    NewDelivery,
+    NewEvent,
+    Settlement,
+)
+from tocsin.store.sqlite.database import Database, Row, in_range, many
+from tocsin.store.sqlite.ingest import delivery_row, ingest
+from tocsin.store.sqlite.readers import Readers
+from tocsin.store.sqlite.rows import CODES, DIGESTED, NO_STATUS, SENDING, STATES, encode_attempt
+from tocsin.store.sqlite.statements import statements
+from tocsin.store.sqlite.writer import Writer, WritingDatabase
+
+_ATTEMPT = statements("attempt")
+_DELIVERY = statements("delivery")
+_EVENT = statements("event")
+_FAN_OUT = statements("fan_out")
+_LANE = statements("lane")
+
+
+class SqliteJournal:
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def ingest(self, events: Sequence[NewEvent], epoch: int) -> Sequence[Ingested]:
+        rows = sum(len(event.deliveries) for event in events) + len(events)
+        return await self._writer.do(lambda db: ingest(db, events, epoch), rows=rows, fenced=False, ingests=True)
+
+    async def fan_out_jobs(self, limit: int) -> Sequence[FanOutJob]:
+        rows = await self._readers.do(lambda db: db.rows(_FAN_OUT["jobs"], (limit,)))
+        return [
+            FanOutJob(event_id=event_id, account_id=account_id, config_version=version, after=after)
+            for event_id, account_id, version, after in rows
+        ]
+
+    async def fan_out(
+        self, job: FanOutJob, deliveries: Sequence[NewDelivery], *, after: int, done: bool, due_at: Millis
+    ) -> None:
+        def write(db: WritingDatabase) -> None:
+            moved = (
+                db.change(_FAN_OUT["finish"], (job.event_id, job.after))
+                if done
+                else db.change(_FAN_OUT["advance"], (job.event_id, job.after, after))
+            )
+            if moved:  # else this chunk was written before, or the account is gone
+                rows = [delivery_row(delivery, job.event_id, job.account_id, due_at) for delivery in deliveries]
+                db.change_rows(_DELIVERY, "insert", rows)
+                db.change_rows(_EVENT, "insert_timeline", [(job.account_id, delivery.id) for delivery in deliveries])
+
+        await self._writer.do(write, rows=len(deliveries) + 1)
+
+    # --- claims ---------------------------------------------------------------------------------------------------
+
+    async def claim(
+        self, wants: Sequence[tuple[WebhookId, int]], now: Millis, epoch: int, max_bytes: int = 16 << 20
+    ) -> ClaimAnswer:
+        rows = sum(n for _, n in wants)
+        return await self._writer.do(lambda db: _claim(db, wants, now, epoch, max_bytes), rows=rows, fenced=False)
+
+    async def claim_one(
+        self,
+        account_id: AccountId,
+        delivery_id: DeliveryId,
+        now: Millis,  # noqa: ARG002 - a manual retry is made whether due or not
+        epoch: int,
+    ) -> Claimed | DeliveryState | None:
+        def write(db: WritingDatabase) -> Claimed | DeliveryState | None:
+            db.own(epoch)
+            row = db.row(_DELIVERY["one"], (delivery_id, account_id)) if in_range(delivery_id) else None
+            if row is None:
+                return None
+            event_id, webhook_id, state, attempts, tries, claim_count, type_, timestamp, data = row
+            if state in {SENDING, DIGESTED} or data is None:
+                return STATES[state]
+            db.execute(_DELIVERY["claim_one"], (delivery_id,))
+            return Claimed(
+                id=delivery_id,
+                event_id=event_id,
+                webhook_id=webhook_id,
+                account_id=account_id,
+                type=type_,
+                timestamp=timestamp,
+                data=data,
+                attempts=attempts,
+                tries=tries,
+                claim_count=claim_count + 1,
+                trigger=Trigger.MANUAL,
+            )
+
+        return await self._writer.do(write)
+
+    async def release(self, delivery_ids: Sequence[DeliveryId], epoch: int) -> None:
+        def write(db: WritingDatabase) -> None:
+            db.own(epoch)
+            if delivery_ids:
+                db.execute(_DELIVERY["release"], (many(delivery_ids),))
+
+        await self._writer.do(write, rows=len(delivery_ids))
+
+    # --- what became of them --------------------------------------------------------------------------------------
+
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None:
+        rows = 2 * len(settlements)
+        await self._writer.do(lambda db: _settle(db, settlements, epoch), rows=rows, fenced=False)
+
+    async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
+        delivery_id = settlement.delivery_id
+
+        def write(db: WritingDatabase) -> DeliveryState:
+            db.own(epoch)
+            number = db.attempt_numbers(1)[0]
+            ok = settlement.state is DeliveryState.SUCCEEDED
+            status_code = _status_code(settlement)
+            previous = _last_attempts(db, [delivery_id]).get(delivery_id)
+            if db.change(_DELIVERY["settle_manual"], (delivery_id, ok, settlement.settled_at, status_code, number)):
+                record = encode_attempt(settlement.attempt)
+                db.change_rows(_ATTEMPT, "insert", [(number, delivery_id, previous, record)])
+            state = db.value(_DELIVERY["state"], (delivery_id,))
+            if state is None:
+                raise NotFound("the delivery is gone")
+            return STATES[state]
+
+        return await self._writer.do(write)
+
+    async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:
+        def write(db: WritingDatabase) -> DeliveryState | None:
+            row = db.row(_DELIVERY["one"], (delivery_id, account_id)) if in_range(delivery_id) else None
+            if row is None:
+                return None
+            if db.change(_DELIVERY["cancel"], (delivery_id, account_id, now)):
+                return DeliveryState.CANCELLED
+            return STATES[row[2]]
+
+        return await self._writer.do(write)
+
+    async def drop_waiting(self, webhook_id: WebhookId, now: Millis, limit: int) -> int:
+        return await self._writer.do(
+            lambda db: db.change(_DELIVERY["drop_waiting"], (webhook_id, now, limit)), rows=limit
+        )
+
+    # --- lanes ----------------------------------------------------------------------------------------------------
+
+    async def note_streak(self, webhook_id: WebhookId, failing_since: Millis | None, warned_at: Millis | None) -> None:
+        def write(db: WritingDatabase) -> None:
+            if failing_since is None:
+                db.execute(_LANE["forget"], (webhook_id,))
+            else:
+                db.execute(_LANE["note"], (webhook_id, failing_since, warned_at))
+
+        await self._writer.do(write)
+
+    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
+        return await self._readers.do(lambda db: _lanes(db, after, limit))
+
+
+def _claim(
+    db: WritingDatabase, wants: Sequence[tuple[WebhookId, int]], now: Millis, epoch: int, max_bytes: int
+) -> ClaimAnswer:
+    db.own(epoch)
+    claimed: list[Claimed] = []
+    next_due: dict[WebhookId, Millis | None] = {}
+    left = max_bytes
+    for webhook_id, n in wants:
+        if left <= 0:
+            next_due[webhook_id] = db.value(_DELIVERY["next_due"], (webhook_id,))
+            continue
+        next_due[webhook_id] = None
+        for taken, row in enumerate(db.execute(_DELIVERY["first_waiting"], (webhook_id, n + 1))):
+            id_, event_id, at, account_id, attempts, tries, claim_count, type_, timestamp, data = row
+            if taken == n or at > now or left <= 0:
+                next_due[webhook_id] = at
+                break
+            claimed.append(
+                Claimed(
+                    id=id_,
+                    event_id=event_id,
+                    webhook_id=webhook_id,
+                    account_id=account_id,
+                    type=type_,
+                    timestamp=timestamp,
+                    data=data,
+                    attempts=attempts,
+                    tries=tries,
+                    claim_count=claim_count + 1,
+                )
+            )
+            left -= len(data)
+    if claimed:
+        db.execute(_DELIVERY["claim"], (many([one.id for one in claimed]),))
+    return ClaimAnswer(claimed=tuple(claimed), next_due=next_due)
+
+
+def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:
+    """Settles what is being sent; an outcome of anything else is a stale one and leaves no trace."""
+    db.own(epoch)
+    if not settlements:
+        return
+    numbers = db.attempt_numbers(len(settlements))
+    again = [one.delivery_id for one in settlements if one.attempt.n > 1]
+    before = _last_attempts(db, again) if again else {}
+    updates: list[Row] = [
+        (
+            one.delivery_id,
+            CODES[one.state],
+            one.settled_at if one.due_at is None else one.due_at,
+            one.tries,
+            _status_code(one),
+            number,
+        )
+        for one, number in zip(settlements, numbers, strict=True)
+    ]
+    attempts: list[Row] = [
+        (number, one.delivery_id, before.get(one.delivery_id), encode_attempt(one.attempt))
+        for one, number in zip(settlements, numbers, strict=True)
+    ]
+    if db.change_rows(_DELIVERY, "settle", updates) != len(updates):
+        ids = many([one.delivery_id for one in settlements])
+        newest = {number for (number,) in db.rows(_DELIVERY["settled"], (ids,))}
+        attempts = [attempt for attempt in attempts if attempt[0] in newest]
+    db.change_rows(_ATTEMPT, "insert", attempts)
+
+
+def _last_attempts(db: Database, ids: Sequence[int]) -> dict[int, int | None]:
+    return {id_: number if number > 0 else None for id_, number in db.rows(_DELIVERY["last_attempts"], (many(ids),))}
+
+
+def _status_code(settlement: Settlement) -> int:
+    code = settlement.attempt.outcome.status_code
+    return NO_STATUS if code is None else code
+
+
+def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
+    """Goes on past lanes of deleted webhooks, so that an empty answer means the end."""
+    while True:
+        due: dict[int, Millis | None] = dict(db.rows(_DELIVERY["backlogs"], (after, limit)))
+        streaks = {row[0]: row[1:] for row in db.rows(_LANE["streaks"], (after, limit))}
+        ids = sorted(due.keys() | streaks.keys())[:limit]
+        facts = []
+        for webhook_id in ids:
+            account_id = db.value(_LANE["owner"], (webhook_id,))
+            if account_id is None:
+                continue
+            since, warned_at = streaks.get(webhook_id) or db.row(_LANE["streak"], (webhook_id,)) or (None, None)
+            facts.append(
+                LaneFacts(
+                    webhook_id=WebhookId(webhook_id),
+                    account_id=account_id,
+                    next_due=due[webhook_id] if webhook_id in due else db.value(_DELIVERY["next_due"], (webhook_id,)),
+                    failing_since=since,
+                    warned_at=warned_at,
+                )
+            )
+        if facts or not ids:
+            return facts
+        after = ids[-1]
+
+
+class SqliteOwnership:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def acquire(self, now: Millis) -> int:  # noqa: ARG002 - deliveries keep the due times that they had
+        def write(db: WritingDatabase) -> int:
+            db.execute(_DELIVERY["release_all"])
+            return db.next_epoch()
+
+        return await self._writer.do(write)
