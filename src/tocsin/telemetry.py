@@ -273,6 +273,7 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "A request ended in an unexpected error.",
         {"request_id": "as answered", "operation": "which", "status": "answered"},
     ),
+    "answer_not_kept": LogSpec("The answer to an Idempotency-Key could not be kept; repeating it says: running.", _WHY),
     "keys_unverified": LogSpec("Revoked keys could not be read; every key is looked up anew until they can.", _WHY),
     "key_uses_lost": LogSpec("When keys were last used could not be written.", _WHY),
 }

@@ -26,7 +26,9 @@ _MAX_EXAMPLE_BYTES = 65_536
 # Parts in snake_case, joined by dots, so that ``prefix.*`` can name a family.
 EventTypeName = Annotated[
     str,
-    msgspec.Meta(min_length=1, max_length=128, pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$", examples=["order.paid"]),
+    msgspec.Meta(
+        min_length=1, max_length=128, pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$(?!\n)", examples=["order.paid"]
+    ),
 ]
 _check_name = msgspec.json.Decoder(EventTypeName)
 

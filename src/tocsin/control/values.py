@@ -15,16 +15,38 @@ from msgspec import Meta
 from tocsin.clock import Millis
 from tocsin.errors import Fault, Invalid
 
+# Patterns end in `$(?!\n)`: Python's `$` alone lets a line break follow.
+# `says`: what to tell people where the pattern does not fit.
+_ONE_LINE = {"says": "expected text without control characters or line breaks"}
+_LINES = {"says": "expected text without control characters"}
+
 # C0, DEL and C1: nothing that a terminal, a header or a database could take for a command.
-Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-Prose = Annotated[str, Meta(max_length=2_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)", extra=_ONE_LINE)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)", extra=_ONE_LINE)]
+Prose = Annotated[str, Meta(max_length=2_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$(?!\n)", extra=_LINES)]
 
 # CONTRACT §1: a publisher's own id.
-ExternalId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+ExternalId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9_.:-]+$(?!\n)",
+        extra={"says": "expected 1 to 128 of A–Z a–z 0–9 _ . : -"},
+        examples=["order-4711"],
+    ),
+]
 
 # RFC 5321 §4.5.3.1: 254 characters. Whether it works is shown by mail, not by a pattern.
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$")]
+Email = Annotated[
+    str,
+    Meta(
+        max_length=254,
+        pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$(?!\n)",
+        extra={"says": "expected an e-mail address"},
+        examples=["ops@example.com"],
+    ),
+]
 
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset or Z")]
 

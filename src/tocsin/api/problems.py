@@ -1,0 +1,87 @@
+"""From an error to its answer: problem details (RFC 9457), the same on every route."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tocsin.api.codes import CODES, DOCS_PATH
+from tocsin.errors import Fault, TocsinError, Unauthorised, Unavailable
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# Soon enough for a publisher that waits, late enough for a queue or a database to come back.
+RETRY_AFTER_S = 1
+
+# Details repeat what was sent, in part; nothing longer helps anybody.
+_MAX_DETAIL = 2_000
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of every answer from 400 on. `type` leads to the code's documentation on this server."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: Sequence[Fault] = ()
+
+
+class MethodNotAllowed(TocsinError):
+    """The path is there, the method is not. `allow`: those that are."""
+
+    status = 405
+    default_code = "method_not_allowed"
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        super().__init__(f"this address takes {', '.join(allow)}")
+        self.allow = allow
+
+
+def problem(error: Exception, request_id: str) -> Problem:
+    """Any exception: those that are not of the tree are ours, and say nothing of the inside."""
+    if isinstance(error, TocsinError) and error.code in CODES:
+        code, detail, faults = error.code, error.detail, error.faults
+    else:
+        code, detail, faults = "internal", "an unexpected error; the server's log has it under the request_id", ()
+    cause = CODES[code]
+    return Problem(
+        type=DOCS_PATH + code,
+        title=cause.title,
+        status=error.status if isinstance(error, TocsinError) and code != "internal" else cause.status,
+        detail=_shown(detail),
+        code=code,
+        request_id=request_id,
+        errors=tuple(Fault(_shown(fault.pointer), _shown(fault.detail)) for fault in faults),
+    )
+
+
+def render(error: Exception, request_id: str) -> tuple[int, RawHeaders, bytes]:
+    """Status, headers and body."""
+    found = problem(error, request_id)
+    body = msgspec.json.encode(found)
+    headers: RawHeaders = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"request-id", request_id.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if isinstance(error, Unauthorised):
+        challenge = b'Bearer realm="tocsin"'
+        headers.append(
+            (b"www-authenticate", challenge + (b', error="invalid_token"' if error.code == "unknown_key" else b""))
+        )
+    if isinstance(error, Unavailable):
+        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allow).encode()))
+    if found.status == 413:
+        headers.append((b"connection", b"close"))  # the rest of the body is not read
+    return found.status, headers, body
+
+
+def _shown(text: str) -> str:
+    """Bounded, and encodable whatever it repeats."""
+    text = text if len(text) <= _MAX_DETAIL else f"{text[:_MAX_DETAIL]}…"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
