@@ -65,6 +65,7 @@ Script = Callable[[Arrival], Reply]
 
 @dataclass
 class _Path:
+    arrivals: list[Arrival] = field(default_factory=list)
     script: Script | None = None
     secrets: list[Webhook] = field(default_factory=list)
     in_flight: int = 0
@@ -136,7 +137,7 @@ class LedgerReceiver:
 
     def arrivals(self, path: str | None = None) -> list[Arrival]:
         """The ledger (of one path), in order of arrival."""
-        return [arrival for arrival in tuple(self._arrivals) if path is None or arrival.path == path]
+        return list(self._arrivals if path is None else self._paths[path].arrivals)
 
     def counts(self, path: str) -> Counter[str]:
         """How often each event arrived at a path."""
@@ -174,6 +175,7 @@ class LedgerReceiver:
         place.in_flight += 1
         place.most_at_once = max(place.most_at_once, place.in_flight)
         self._arrivals.append(arrival)
+        place.arrivals.append(arrival)
         reply = place.script(arrival) if place.script else Answer()
         try:
             arrival.answered = await reply.play(wire)
