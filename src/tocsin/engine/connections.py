@@ -1,0 +1,173 @@
+"""libcurl's multi handle, driven from the event loop: many transfers at once, connections kept for the next.
+
+libcurl's sockets are in an epoll set of their own, and the loop watches that set as one descriptor. So each turn of
+the loop gives libcurl a bounded slice, and TLS handshakes cannot hold up everything else; what is left over keeps
+the set readable and gets the next turn. Why this and not a thread: docs/decisions/0003-sender-client.md.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable
+from math import ceil
+
+import pycurl
+
+from tocsin.engine.transfer import IDLE_S, Transfer, common_options
+
+# One turn's slice. A handshake's step costs up to a millisecond and is not divided.
+_SLICE_S = 0.002
+_MAX_EVENTS = 64
+# libcurl closes idle connections only when it looks for one; this often it is made to look.
+_SWEEP_S = IDLE_S / 2
+
+_EVENTS = {pycurl.POLL_IN: select.EPOLLIN, pycurl.POLL_OUT: select.EPOLLOUT}
+_EVENTS[pycurl.POLL_INOUT] = select.EPOLLIN | select.EPOLLOUT
+_ACTIONS = [
+    (pycurl.CSELECT_IN if events & select.EPOLLIN else 0)
+    | (pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0)
+    | (pycurl.CSELECT_ERR if events & (select.EPOLLERR | select.EPOLLHUP) else 0)
+    for events in range(32)
+]
+
+
+class Connections:
+    """All transfers under way and all idle connections of one sender.
+
+    Args:
+        loop: the event loop; every call is made on it.
+        max_idle: connections kept at most, in use or not.
+        ended: told of each transfer that ended, with libcurl's result and words; may start others.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ca_file: str,
+        max_idle: int,
+        ended: Callable[[Transfer, int, str], None],
+    ) -> None:
+        self._loop = loop
+        self._ended = ended
+        self._running: dict[pycurl.Curl, Transfer] = {}
+        self._epoll = select.epoll()
+        self._watched: set[int] = set()
+        self._turn_soon = False
+        self._due_at: float | None = None  # when libcurl wants its timeouts looked at
+        self._timer: asyncio.TimerHandle | None = None
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_due)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_idle)
+        loop.add_reader(self._epoll.fileno(), self._turn)
+        self._sweeper = pycurl.Curl()
+        common_options(self._sweeper, ca_file)
+        self._sweeper.setopt(pycurl.URL, "http://127.0.0.1:9/")
+        self._sweeper.setopt(pycurl.OPENSOCKETFUNCTION, lambda _purpose, _address: pycurl.SOCKET_BAD)
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._sweeping = False
+        self._used_at = loop.time()
+
+    def start(self, transfer: Transfer) -> None:
+        self._running[transfer.curl] = transfer
+        self._multi.add_handle(transfer.curl)  # asks for a timeout at once, which begins the work
+        self._used_at = self._loop.time()
+        if self._sweep_timer is None:
+            self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def close(self) -> list[Transfer]:
+        """Closes every connection and returns the transfers that were under way."""
+        self._loop.remove_reader(self._epoll.fileno())
+        for timer in (self._timer, self._sweep_timer):
+            if timer is not None:
+                timer.cancel()
+        dropped = list(self._running.values())
+        for curl in self._running:
+            self._multi.remove_handle(curl)
+        if self._sweeping:
+            self._multi.remove_handle(self._sweeper)
+        self._running.clear()
+        self._multi.close()
+        self._sweeper.close()
+        self._epoll.close()
+        return dropped
+
+    # --- asked by libcurl ------------------------------------------------------------------------------------------
+
+    def _watch(self, what: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            if fd in self._watched:
+                self._watched.remove(fd)
+                self._epoll.unregister(fd)
+        elif fd in self._watched:
+            self._epoll.modify(fd, _EVENTS.get(what, 0))
+        else:
+            self._watched.add(fd)
+            self._epoll.register(fd, _EVENTS.get(what, 0))
+
+    def _set_due(self, timeout_ms: int) -> None:
+        if timeout_ms < 0:
+            self._due_at = None
+            return
+        due_at = self._due_at = self._loop.time() + timeout_ms / 1000
+        if timeout_ms == 0:
+            if not self._turn_soon:
+                self._turn_soon = True
+                self._loop.call_soon(self._turn)
+        elif self._timer is None or due_at < self._timer.when():
+            # A timer that is too early looks again and sets itself anew; so most changes cost nothing.
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due_at, self._timer_fires)
+
+    def _timer_fires(self) -> None:
+        self._timer = None
+        self._turn()
+
+    # --- the work --------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        if self._epoll.closed:
+            return
+        self._turn_soon = False
+        now = self._loop.time
+        action = self._multi.socket_action
+        until = now() + _SLICE_S
+        if self._due_at is not None and self._due_at <= now():
+            self._due_at = None
+            action(pycurl.SOCKET_TIMEOUT, 0)
+        for fd, events in self._epoll.poll(0, _MAX_EVENTS):
+            action(fd, _ACTIONS[events & 31])
+            if now() > until:
+                break  # the rest stays ready and comes back after others had their turn
+        self._reap()
+        if self._due_at is not None:
+            self._set_due(max(0, ceil((self._due_at - now()) * 1000)))
+
+    def _reap(self) -> None:
+        queued = 1
+        while queued:
+            queued, whole, failed = self._multi.info_read()
+            for curl in whole:
+                self._end(curl, 0, "")
+            for curl, code, message in failed:
+                self._end(curl, code, message)
+
+    def _end(self, curl: pycurl.Curl, code: int, message: str) -> None:
+        self._multi.remove_handle(curl)
+        transfer = self._running.pop(curl, None)
+        if transfer is None:
+            self._sweeping = False
+        else:
+            self._ended(transfer, code, message)
+
+    def _sweep(self) -> None:
+        """Has libcurl close what has been idle for too long: it does so at the start of any transfer.
+
+        This one is refused its socket, so that nothing is dialled.
+        """
+        self._sweep_timer = None
+        if not self._sweeping:
+            self._sweeping = True
+            self._multi.add_handle(self._sweeper)
+        if self._loop.time() < self._used_at + IDLE_S + _SWEEP_S or self._running:
+            self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)

@@ -1,0 +1,276 @@
+"""One request on its way through libcurl: what is asked of it, and what is allowed to come back."""
+
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pycurl
+
+from tocsin.engine import answers
+from tocsin.engine.answers import Route
+from tocsin.model import Outcome, OutcomeKind, Request
+
+# CONTRACT §8: at most this much of an answer's body is read.
+MAX_BODY_BYTES = 16 * 1024
+# An answer's headers, trailers and interim (1xx) answers together. Servers send a few hundred bytes and themselves
+# refuse requests beyond 8 to 32 KiB; it also ends a server that sends interim answers for ever.
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADER_LINES = 512
+# What the kernel may hold of an answer before it is read (it doubles the figure): of 1024 hostile receivers 64 MiB.
+_RECEIVE_BUFFER_BYTES = 32 * 1024
+# A connection idle for longer is likelier to have been dropped by something in between than to be of use.
+IDLE_S = 60
+# A certificate is looked at when a connection is made: how long one that has been withdrawn can go on counting.
+_LIFETIME_S = 3600
+# The first, and once more where a kept connection died before any answer: libcurl itself would go on to five.
+_MAX_SENDS = 2
+_BREAKS = re.compile(r"[\r\n\0]")
+
+_NOWHERE = Route("", frozenset(), [], [])
+
+
+class HandedSocket:
+    """A socket as pycurl wants it: pycurl duplicates the descriptor."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+
+def common_options(curl: pycurl.Curl, ca_file: str) -> None:
+    """What holds for every request, whatever the environment says."""
+    curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    curl.setopt(pycurl.REDIR_PROTOCOLS, 0)
+    curl.setopt(pycurl.FOLLOWLOCATION, 0)
+    curl.setopt(pycurl.PROXY, "")
+    curl.setopt(pycurl.NOPROXY, "*")
+    curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+    curl.setopt(pycurl.PATH_AS_IS, 1)
+    curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    curl.setopt(pycurl.HTTP09_ALLOWED, 0)
+    curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+    curl.setopt(pycurl.SSL_VERIFYPEER, 1)
+    curl.setopt(pycurl.SSL_VERIFYHOST, 2)
+    curl.setopt(pycurl.CAINFO, ca_file)
+    curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
+    curl.setopt(pycurl.MAXLIFETIME_CONN, _LIFETIME_S)
+    curl.setopt(pycurl.BUFFERSIZE, MAX_BODY_BYTES)
+
+
+class Transfer:
+    """One libcurl handle, used for one request after the other, and what came back of the present one.
+
+    Args:
+        ca_file: trust anchors.
+        refusal: why an address must not be dialled; None: it may. Asked for each socket before it is opened, and
+            for the peer of each connection, a kept one too, before a request goes over it.
+    """
+
+    def __init__(self, ca_file: str, refusal: Callable[[str], str | None]) -> None:
+        self.curl = curl = pycurl.Curl()
+        common_options(curl, ca_file)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
+        curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
+        curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
+        self._refusal = refusal
+        self._is_post: bool | None = None
+        self.request: Request
+        self.done: Callable[[Outcome], None]
+        self._route = _NOWHERE
+        self._waited_us = 0
+        self._sockets: list[socket.socket] = []
+        self._sends = 0
+        self._peer: str | None = None
+        self._refused: str | None = None
+        self._status: int | None = None
+        self._lines: list[bytes] = []
+        self._header_bytes = 0
+        self._header_lines = 0
+        self._headers_over = False
+        self._headers_exceed = False
+        self._body = b""
+        self._cut = False
+
+    def load(self, request: Request, route: Route, waited_s: float, done: Callable[[Outcome], None]) -> None:
+        """Makes the handle ready for a request whose name has been resolved, which took `waited_s`.
+
+        Raises:
+            ValueError: libcurl cannot express the request.
+        """
+        self.request = request
+        self.done = done
+        self._waited_us = int(waited_s * 1e6)
+        self._sends = 0
+        self._peer = self._refused = self._status = None
+        self._lines = []
+        self._header_bytes = self._header_lines = 0
+        self._headers_over = self._headers_exceed = self._cut = False
+        self._body = b""
+        setopt = self.curl.setopt
+        try:
+            if route is not self._route:
+                setopt(pycurl.URL, route.url)
+                setopt(pycurl.CONNECT_TO, route.connect_to)
+                self._route = route
+            if route.resolve:  # each time: libcurl forgets such entries after a minute
+                setopt(pycurl.RESOLVE, route.resolve)
+            is_post = request.method == "POST"
+            if is_post is not self._is_post:
+                setopt(pycurl.POST if is_post else pycurl.HTTPGET, 1)
+                self._is_post = is_post
+            if is_post:
+                setopt(pycurl.POSTFIELDS, request.body)
+            setopt(pycurl.HTTPHEADER, _header_lines(request))
+            setopt(pycurl.TIMEOUT_MS, max(1, int((request.timeout_s - waited_s) * 1000)))
+        except (pycurl.error, UnicodeError, TypeError) as error:
+            raise ValueError(str(error)) from None
+
+    def unload(self) -> None:
+        """Lets go of what belongs to one request."""
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        self._lines = []
+        self._body = b""
+
+    # --- asked by libcurl, in the midst of its work: nothing here may raise or call it ----------------------------
+
+    def _open_socket(self, _purpose: int, address: Any) -> HandedSocket | int:
+        ip = address.addr[0]
+        if ip not in self._route.ips:
+            self._refused = f"{ip} is not an address of the receiver"
+            return pycurl.SOCKET_BAD
+        refused = self._refusal(ip)
+        if refused is not None:
+            self._refused = refused
+            return pycurl.SOCKET_BAD
+        try:
+            sock = socket.socket(address.family, address.socktype, address.protocol)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        except OSError:  # out of descriptors, or no such family here
+            return pycurl.SOCKET_BAD
+        # Kept until the request goes out, to ask the socket itself who is at its other end.
+        self._sockets.append(sock)
+        return HandedSocket(sock)
+
+    def _before_send(self, ip: str, _local_ip: str, port: int, _local_port: int) -> int:
+        """The connection stands, new or kept; the request is about to go out."""
+        if self._sockets and not self._is_peer(ip, port):
+            self._refused = f"the connection is not to {ip}"
+            return int(pycurl.PREREQFUNC_ABORT)
+        refused = self._refusal(ip) if ip in self._route.ips else f"{ip} is not an address of the receiver"
+        if refused is not None:
+            self._refused = refused
+            return int(pycurl.PREREQFUNC_ABORT)
+        if self._sends == _MAX_SENDS:
+            return int(pycurl.PREREQFUNC_ABORT)
+        self._sends += 1
+        self._peer = ip
+        return int(pycurl.PREREQFUNC_OK)
+
+    def _is_peer(self, ip: str, port: int) -> bool:
+        found = False
+        for sock in self._sockets:
+            try:
+                peer = sock.getpeername()
+            except OSError:  # the one that lost the race of several addresses
+                continue
+            finally:
+                sock.close()
+            found = found or peer[:2] == (ip, port)
+        self._sockets.clear()
+        return found
+
+    def _take_header(self, line: bytes) -> int | None:
+        self._header_bytes += len(line)
+        self._header_lines += 1
+        if self._header_bytes > MAX_HEADER_BYTES or self._header_lines > MAX_HEADER_LINES:
+            self._headers_exceed = True
+            return 0
+        if self._headers_over:  # a trailer
+            return None
+        if line.startswith(b"HTTP/"):
+            self._lines = []
+            code = line[9:12]  # libcurl has checked the line
+            self._status = int(code) if code.isdigit() and code >= b"200" else None
+        elif line in (b"\r\n", b"\n"):
+            self._headers_over = self._status is not None
+        elif self._status is not None:
+            self._lines.append(line)
+        return None
+
+    def _take_body(self, chunk: bytes) -> int | None:
+        room = MAX_BODY_BYTES - len(self._body)
+        if len(chunk) > room:
+            self._body += chunk[:room]
+            self._cut = True
+            return 0
+        self._body = self._body + chunk if self._body else chunk
+        return None
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def outcome(self, code: int, message: str) -> Outcome:
+        """What became of the request. `code`, `message`: libcurl's result and its words."""
+        status = self._status
+        whole = code == 0 or self._cut or len(self._body) >= MAX_BODY_BYTES
+        if whole and status is not None:
+            kind, error = answers.by_status(status, self._lines)
+        else:
+            kind, error = answers.by_failure(
+                code,
+                message,
+                answers.Progress(
+                    request=self.request,
+                    ips=self._route.ips,
+                    status=status,
+                    refused=self._refused,
+                    headers_exceed=self._headers_exceed,
+                    sends=self._sends,
+                    connected=self.curl.getinfo(pycurl.CONNECT_TIME_T) > 0,
+                    secured=self.curl.getinfo(pycurl.APPCONNECT_TIME_T) > 0,
+                    os_errno=self.curl.getinfo(pycurl.OS_ERRNO),
+                ),
+            )
+        return Outcome(
+            kind=kind,
+            status_code=status,
+            headers=answers.parse(self._lines) if status is not None else (),
+            body=self._body,
+            body_truncated=whole and code != 0,
+            error=error,
+            duration_us=self._waited_us + self.curl.getinfo(pycurl.TOTAL_TIME_T),
+            peer=self._peer or (self.curl.getinfo(pycurl.PRIMARY_IP) or None),
+            resent=self._sends > 1,
+        )
+
+    def stopped(self) -> Outcome:
+        """What can be said of a request that was given up because the process stops."""
+        sent = "after the request was sent; it may have been received" if self._sends else "before the request was sent"
+        return Outcome(
+            kind=OutcomeKind.CONNECTION_LOST,
+            status_code=self._status,
+            error=f"Tocsin stopped {sent}.",
+            peer=self._peer,
+            resent=self._sends > 1,
+        )
+
+    def close(self) -> None:
+        self.unload()
+        self.curl.close()
+
+
+def _header_lines(request: Request) -> list[bytes]:
+    if any(_BREAKS.search(name) or _BREAKS.search(value) for name, value in request.headers):
+        raise ValueError("a header holds a line break or a NUL")
+    lines = [b"Expect:", b"Accept:"]  # no interim answer is waited for; libcurl's own Accept says nothing
+    for name, value in request.headers:
+        # An empty value is written with a semicolon; with a colon it would take the header out.
+        line = f"{name}: {value}" if value else f"{name};"
+        lines.append(line.encode("latin-1"))
+    return lines
