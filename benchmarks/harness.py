@@ -63,6 +63,11 @@ def written_bytes(server: Server) -> int:
     return int(re.search(r"^write_bytes: (\d+)", Path(f"/proc/{server.pid}/io").read_text(), re.MULTILINE)[1])  # type: ignore[index]
 
 
+def store_bytes(folder: Path) -> int:
+    """What a store's files take on the disk, log included."""
+    return sum(file.stat().st_size for file in folder.glob("tocsin.db*"))
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The value that `percent` of the values do not exceed; NaN of none."""
     if not values:
