@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from tocsin.clock import Millis
+from tocsin.store.port import Purged
 from tocsin.store.sqlite.database import Database
+from tocsin.store.sqlite.purge import purge
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer
@@ -15,6 +18,18 @@ class SqliteHousekeeping:
     def __init__(self, writer: Writer, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
+
+    async def purge(
+        self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
+    ) -> Purged:
+        return await purge(
+            self._writer,
+            bodies_before=bodies_before,
+            logs_before=logs_before,
+            dedupe_before=dedupe_before,
+            now=now,
+            limit=limit,
+        )
 
     async def check(self) -> Sequence[str]:
         def read(db: Database) -> list[str]:

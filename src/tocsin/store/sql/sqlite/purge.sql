@@ -1,0 +1,111 @@
+-- name: bodies
+-- Events with a body, beyond a place and older than a bound, and whether something of them has not ended.
+SELECT e.id,
+  EXISTS (SELECT 1 FROM delivery AS d INDEXED BY delivery_event WHERE d.event_id = e.id AND d.state < 20)
+  OR EXISTS (SELECT 1 FROM fan_out AS f WHERE f.event_id = e.id)
+FROM event AS e WHERE e.id > ?1 AND e.id < ?2 ORDER BY e.id LIMIT ?3;
+
+-- name: kept_bodies
+SELECT k.event_id,
+  EXISTS (SELECT 1 FROM delivery AS d INDEXED BY delivery_event WHERE d.event_id = k.event_id AND d.state < 20)
+  OR EXISTS (SELECT 1 FROM fan_out AS f WHERE f.event_id = k.event_id)
+FROM kept_body AS k WHERE k.event_id > ?1 ORDER BY k.event_id LIMIT ?2;
+
+-- name: keep_body
+INSERT INTO kept_body (event_id) VALUES (?) /* repeated */ ON CONFLICT DO NOTHING;
+
+-- name: take_bodies
+UPDATE event SET data = NULL WHERE id IN (SELECT value FROM carray(?)) AND data IS NOT NULL;
+
+-- name: unkeep_bodies
+DELETE FROM kept_body WHERE event_id IN (SELECT value FROM carray(?));
+
+-- name: last_event
+-- The last of the next events beyond a place and older than a bound.
+SELECT max(id) FROM (SELECT id FROM event WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3);
+
+-- name: dedupe
+DELETE FROM dedupe WHERE (account_id, external_id) IN (
+  SELECT account_id, external_id FROM event WHERE id > ?1 AND id <= ?2 AND external_id IS NOT NULL
+) AND event_id <= ?2;
+
+-- name: deliveries
+-- Deliveries beyond a place and older than a bound, and whether they ended before an instant.
+SELECT id, state >= 20 AND at < ?3 FROM delivery WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?4;
+
+-- name: events
+-- Events beyond a place and older than a bound, and whether nothing refers to them any more.
+SELECT e.id,
+  NOT EXISTS (SELECT 1 FROM delivery AS d INDEXED BY delivery_event WHERE d.event_id = e.id)
+  AND NOT EXISTS (SELECT 1 FROM fan_out AS f WHERE f.event_id = e.id)
+FROM event AS e WHERE e.id > ?1 AND e.id < ?2 ORDER BY e.id LIMIT ?3;
+
+-- name: delete_attempts
+-- All attempts of the given deliveries.
+DELETE FROM attempt WHERE number IN (
+  WITH RECURSIVE chain (number) AS (
+    SELECT last_attempt FROM delivery WHERE id IN (SELECT value FROM carray(?))
+    UNION ALL
+    SELECT a.previous FROM chain AS c CROSS JOIN attempt AS a ON a.number = c.number WHERE a.previous IS NOT NULL
+  )
+  SELECT number FROM chain
+);
+
+-- name: delete_timeline_of_deliveries
+DELETE FROM timeline WHERE (account_id, id) IN (
+  SELECT account_id, id FROM delivery WHERE id IN (SELECT value FROM carray(?))
+);
+
+-- name: delete_timeline_of_events
+DELETE FROM timeline WHERE (account_id, id) IN (
+  SELECT account_id, id FROM event WHERE id IN (SELECT value FROM carray(?))
+);
+
+-- name: delete_deliveries
+DELETE FROM delivery WHERE id IN (SELECT value FROM carray(?));
+
+-- name: delete_events
+DELETE FROM event WHERE id IN (SELECT value FROM carray(?));
+
+-- name: delete_fan_outs
+DELETE FROM fan_out WHERE event_id IN (SELECT value FROM carray(?));
+
+-- name: abandoned_backlogs
+-- The webhooks with something waiting that are deleted, of those given.
+SELECT id FROM webhook WHERE deleted = 1 AND id IN (SELECT value FROM carray(?));
+
+-- name: removed_account
+SELECT id, removed_at FROM account INDEXED BY account_removed
+WHERE removed_at IS NOT NULL AND removed_at > ? ORDER BY removed_at LIMIT 1;
+
+-- name: timeline_of_account
+SELECT id FROM timeline WHERE account_id = ? ORDER BY id LIMIT ?;
+
+-- name: forget_timeline
+DELETE FROM timeline WHERE account_id = ? AND id <= ?;
+
+-- name: dedupe_of_account
+DELETE FROM dedupe WHERE (account_id, external_id) IN (
+  SELECT account_id, external_id FROM dedupe WHERE account_id = ?1 LIMIT ?2
+);
+
+-- name: idempotency_of_account
+DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE account_id = ?1 LIMIT ?2);
+
+-- name: lanes_of_account
+DELETE FROM lane WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
+
+-- name: versions_of_account
+DELETE FROM webhook_version WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
+
+-- name: webhooks_of_account
+DELETE FROM webhook WHERE account_id = ?;
+
+-- name: keys_of_account
+DELETE FROM api_key WHERE account_id = ?;
+
+-- name: account
+DELETE FROM account WHERE id = ? AND removed_at IS NOT NULL;
+
+-- name: free_pages
+SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count;

@@ -1,0 +1,169 @@
+"""Retention: what is old goes, a bounded number of rows in each transaction.
+
+Logs are gone through in the order of their ids, so that age needs no index; how far each has come is kept in `meta`
+(``purge.<kind>``). What may not go yet is passed over: bodies of such events are noted in `kept_body` and looked at
+again, and deliveries and events are gone through anew once their end is reached.
+"""
+
+import msgspec
+
+from tocsin.clock import Millis
+from tocsin.ids import first_at
+from tocsin.store.port import Purged
+from tocsin.store.sqlite.database import Database, many
+from tocsin.store.sqlite.statements import statements
+from tocsin.store.sqlite.writer import Writer, WritingDatabase
+
+_DELIVERY = statements("delivery")
+_IDEMPOTENCY = statements("idempotency")
+_META = statements("meta")
+_PURGE = statements("purge")
+
+# The file gives pages back to the system once this share of it is free; below it they are better kept for reuse.
+_FREE_SHARE = 0.25
+_PAGES_AT_ONCE = 500  # some 10 ms
+
+# A removed account's keys are kept this long, for processes that ask which keys to forget.
+_FORGET_KEYS_MS = 3_600_000
+
+
+async def purge(
+    writer: Writer, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
+) -> Purged:
+    """One step of each kind, each in its own transaction, so that nobody waits long."""
+    await writer.do(lambda db: _drop_abandoned(db, now, limit), rows=limit)
+    bodies = await writer.do(lambda db: _bodies(db, bodies_before, limit), rows=limit)
+    dedupe = await writer.do(lambda db: _dedupe(db, dedupe_before, limit), rows=limit)
+    deliveries, attempts = await writer.do(lambda db: _deliveries(db, logs_before, limit), rows=limit)
+    oldest = min(bodies_before, logs_before, dedupe_before)
+    events = await writer.do(lambda db: _events(db, oldest, limit), rows=limit)
+    idempotency = await writer.do(lambda db: db.change(_IDEMPOTENCY["purge"], (now, limit)), rows=limit)
+    purged = Purged(
+        bodies=bodies,
+        events=events,
+        deliveries=deliveries,
+        attempts=attempts,
+        dedupe=dedupe,
+        idempotency=idempotency,
+    )
+    removed = await writer.do(lambda db: _removed_account(db, now, limit), rows=limit)
+    await writer.do(_shrink)
+    return msgspec.structs.replace(
+        purged, **{name: getattr(purged, name) + n for name, n in msgspec.structs.asdict(removed).items()}
+    )
+
+
+def _place(db: Database, kind: str) -> int:
+    return int(db.value(_META["get"], (f"purge.{kind}",)) or 0)
+
+
+def _set_place(db: Database, kind: str, place: int) -> None:
+    db.execute(_META["set"], (f"purge.{kind}", str(place)))
+
+
+def _drop_abandoned(db: WritingDatabase, now: Millis, limit: int) -> None:
+    """Cancels what still waits for a deleted webhook, such as a retry that was under way when it was deleted."""
+    after = _place(db, "lanes")
+    lanes = [webhook_id for webhook_id, _ in db.rows(_DELIVERY["backlogs"], (after, limit))]
+    if lanes:
+        for (webhook_id,) in db.rows(_PURGE["abandoned_backlogs"], (many(lanes),)):
+            db.execute(_DELIVERY["drop_waiting"], (webhook_id, now, limit))
+    if lanes or after:
+        _set_place(db, "lanes", lanes[-1] if len(lanes) == limit else 0)
+
+
+def _bodies(db: WritingDatabase, before: Millis, limit: int) -> int:
+    taken = 0
+    after = _place(db, "kept_bodies")
+    kept = db.rows(_PURGE["kept_bodies"], (after, limit))
+    ended = [id_ for id_, open_ in kept if not open_]
+    if ended:
+        taken += db.change(_PURGE["take_bodies"], (many(ended),))
+        db.execute(_PURGE["unkeep_bodies"], (many(ended),))
+    if kept or after:
+        _set_place(db, "kept_bodies", kept[-1][0] if len(kept) == limit else 0)
+
+    rows = db.rows(_PURGE["bodies"], (_place(db, "bodies"), first_at(before), limit))
+    if rows:
+        ended = [id_ for id_, open_ in rows if not open_]
+        if ended:
+            taken += db.change(_PURGE["take_bodies"], (many(ended),))
+        db.change_rows(_PURGE, "keep_body", [(id_,) for id_, open_ in rows if open_])
+        _set_place(db, "bodies", rows[-1][0])
+    return taken
+
+
+def _dedupe(db: WritingDatabase, before: Millis, limit: int) -> int:
+    place = _place(db, "dedupe")
+    last = db.value(_PURGE["last_event"], (place, first_at(before), limit))
+    if last is None:
+        return 0
+    _set_place(db, "dedupe", last)
+    return db.change(_PURGE["dedupe"], (place, last))
+
+
+def _deliveries(db: WritingDatabase, before: Millis, limit: int) -> tuple[int, int]:
+    after = _place(db, "deliveries")
+    rows = db.rows(_PURGE["deliveries"], (after, first_at(before), before, limit))
+    if rows or after:
+        _set_place(db, "deliveries", rows[-1][0] if len(rows) == limit else 0)
+    ended = [id_ for id_, has_ended in rows if has_ended]
+    return _delete_deliveries(db, ended) if ended else (0, 0)
+
+
+def _delete_deliveries(db: WritingDatabase, ids: list[int]) -> tuple[int, int]:
+    attempts = db.change(_PURGE["delete_attempts"], (many(ids),))
+    db.execute(_PURGE["delete_timeline_of_deliveries"], (many(ids),))
+    return db.change(_PURGE["delete_deliveries"], (many(ids),)), attempts
+
+
+def _events(db: WritingDatabase, before: Millis, limit: int) -> int:
+    after = _place(db, "events")
+    # Never past what was already taken out of `dedupe` and of bodies: what they still need is read from here.
+    bound = min(first_at(before), _place(db, "dedupe") + 1, _place(db, "bodies") + 1)
+    rows = db.rows(_PURGE["events"], (after, bound, limit))
+    if rows or after:
+        _set_place(db, "events", rows[-1][0] if len(rows) == limit else 0)
+    free = [id_ for id_, is_free in rows if is_free]
+    return _delete_events(db, free) if free else 0
+
+
+def _delete_events(db: WritingDatabase, ids: list[int]) -> int:
+    db.execute(_PURGE["delete_timeline_of_events"], (many(ids),))
+    db.execute(_PURGE["unkeep_bodies"], (many(ids),))
+    db.execute(_PURGE["delete_fan_outs"], (many(ids),))
+    return db.change(_PURGE["delete_events"], (many(ids),))
+
+
+def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
+    """A step of one removed account; what is left of an emptied one goes when its keys are forgotten everywhere."""
+    after = _place(db, "accounts")
+    row = db.row(_PURGE["removed_account"], (after,))
+    if row is None:
+        if after:
+            _set_place(db, "accounts", 0)
+        return Purged()
+    account_id, removed_at = row
+    ids = [id_ for (id_,) in db.rows(_PURGE["timeline_of_account"], (account_id, limit))]
+    if ids:
+        deliveries, attempts = _delete_deliveries(db, ids)
+        events = _delete_events(db, ids)
+        db.execute(_PURGE["forget_timeline"], (account_id, ids[-1]))
+        return Purged(events=events, deliveries=deliveries, attempts=attempts)
+    if dedupe := db.change(_PURGE["dedupe_of_account"], (account_id, limit)):
+        return Purged(dedupe=dedupe)
+    if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
+        return Purged(idempotency=idempotency)
+    for name in ("lanes_of_account", "versions_of_account", "webhooks_of_account"):
+        db.execute(_PURGE[name], (account_id,))
+    if removed_at > now - _FORGET_KEYS_MS:
+        _set_place(db, "accounts", removed_at)  # the next one meanwhile
+        return Purged()
+    db.execute(_PURGE["keys_of_account"], (account_id,))
+    return Purged(accounts=db.change(_PURGE["account"], (account_id,)))
+
+
+def _shrink(db: WritingDatabase) -> None:
+    free, pages = db.rows(_PURGE["free_pages"])[0]
+    if free > pages * _FREE_SHARE:
+        db.rows(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
