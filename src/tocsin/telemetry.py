@@ -146,6 +146,10 @@ class Metrics:
             raise ValueError(f"{name} is no gauge")
         self._gauges[name] = read
 
+    def set(self, name: str, value: float) -> None:
+        """Sets a gauge of the catalogue that is read from elsewhere just before a scrape."""
+        self.watch(name, lambda: value)
+
     def attempt_ended(self, outcome: Outcome, state: DeliveryState) -> None:
         """`state`: what became of the delivery by it."""
         self.attempts[outcome.kind] += 1

@@ -252,9 +252,9 @@ CODES: Mapping[str, Cause] = {
         "A filter is one CEL expression over event and data that is true or false, bounded in cost.",
         'The detail says where it breaks. An example: event.type == "click.created" && data.country == "DE".',
     ),
-    "headers_invalid": Cause(
+    "header_refused": Cause(
         422,
-        "A custom header cannot be set",
+        "A custom header is refused",
         "At most 20 headers; not those that frame the request, sign it, or belong to the connection.",
         "Each entry of errors names one header and why.",
     ),

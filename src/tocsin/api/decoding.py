@@ -113,6 +113,8 @@ def pointer(*steps: str | int) -> str:
 
 def _faults(value: Any, shape: Any, at: str) -> Iterator[Fault]:
     """Lazily: a body can hold more faults than anybody wants to be told."""
+    if shape is msgspec.Raw:
+        return  # any JSON, and this was decoded already
     struct, parts = _struct_of(shape), _parts_of(shape)
     if struct is not None and isinstance(value, dict):
         yield from _object_faults(value, struct, at)
@@ -138,9 +140,7 @@ def _object_faults(value: Mapping[str, Any], struct: type[Any], at: str) -> Iter
             yield Fault(at + pointer(name[:64]), f"there is no such key{nearest(name, fields)}")
     for name, field in fields.items():
         if name in value:
-            # Raw takes any JSON, and this was decoded already.
-            if field.type is not msgspec.Raw:
-                yield from _faults(value[name], field.type, at + pointer(name))
+            yield from _faults(value[name], field.type, at + pointer(name))
         elif field.required:
             yield Fault(at + pointer(name), "it is missing")
 

@@ -108,6 +108,7 @@ async def _carry_out(services: Services, declared: Operation, request_id: str, s
         path=path,
         ids=found_ids,
         body=content,
+        raw=body,
         query=query,
     )
     key = header(scope, idempotency.HEADER)

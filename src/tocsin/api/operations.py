@@ -69,7 +69,7 @@ class Reply(msgspec.Struct, frozen=True):
 class Call:
     """One request, as a handler sees it: permitted, decoded."""
 
-    __slots__ = ("_account_id", "body", "ids", "path", "principal", "query", "request_id", "services")
+    __slots__ = ("_account_id", "body", "ids", "path", "principal", "query", "raw", "request_id", "services")
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Call:
         path: Mapping[str, str],
         ids: Mapping[str, int],
         body: Any,
+        raw: bytes,
         query: Any,
     ) -> None:
         self.services = services
@@ -90,6 +91,7 @@ class Call:
         self.path = path
         self.ids = ids
         self.body = body
+        self.raw = raw  # the body's bytes, as they came
         self.query = query
 
     @property
@@ -121,6 +123,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...]
     handler: Handler
     body: Any = None  # a struct; None: no body is read, or on POST only an empty one
+    body_shown: Any = None  # in the description, where the struct leaves parts of it undecoded
     body_example: Any = None
     max_body_bytes: int = MAX_BODY_BYTES
     query: Any = None  # a struct
@@ -149,7 +152,7 @@ def operation(
             account=AccountFrom.NONE if access is Access.PUBLIC else account,
             summary=" ".join(summary.split()).rstrip("."),
             description=" ".join(description.split()),
-            tag=getattr(handler, "__module__", "").rpartition(".")[2],
+            tag=path.split("/")[2] if path.startswith("/v1/") else "server",
             answers=answers,
             handler=handler,
             **more,

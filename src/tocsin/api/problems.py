@@ -39,17 +39,23 @@ class MethodNotAllowed(TocsinError):
         self.allow = allow
 
 
+def code_of(error: Exception) -> str:
+    """Errors that are not of the tree are ours, and say nothing of the inside."""
+    return error.code if isinstance(error, TocsinError) and error.code in CODES else "internal"
+
+
 def problem(error: Exception, request_id: str) -> Problem:
-    """Any exception: those that are not of the tree are ours, and say nothing of the inside."""
-    if isinstance(error, TocsinError) and error.code in CODES:
-        code, detail, faults = error.code, error.detail, error.faults
-    else:
-        code, detail, faults = "internal", "an unexpected error; the server's log has it under the request_id", ()
+    """What is told of any exception."""
+    code = code_of(error)
     cause = CODES[code]
+    detail = "an unexpected error; the server's log has it under the request_id"
+    faults: Sequence[Fault] = ()
+    if isinstance(error, TocsinError) and code != "internal":
+        detail, faults = error.detail, error.faults
     return Problem(
         type=DOCS_PATH + code,
         title=cause.title,
-        status=error.status if isinstance(error, TocsinError) and code != "internal" else cause.status,
+        status=cause.status,
         detail=_shown(detail),
         code=code,
         request_id=request_id,

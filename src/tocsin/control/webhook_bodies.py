@@ -61,7 +61,7 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secret: Secret | None = None
 
 
-def merged(now: Mapping[str, Any], patch: Mapping[str, Any] | UnsetType | None) -> dict[str, Any]:
+def merge_patch(now: Mapping[str, Any], patch: Mapping[str, Any] | UnsetType | None) -> dict[str, Any]:
     """RFC 7396, for one object: null removes."""
     if patch is UNSET:
         return dict(now)
@@ -73,7 +73,7 @@ def merged(now: Mapping[str, Any], patch: Mapping[str, Any] | UnsetType | None) 
             merged.pop(name, None)
         elif isinstance(value, dict):
             base = merged.get(name)
-            merged[name] = merged(base if isinstance(base, Mapping) else {}, value)
+            merged[name] = merge_patch(base if isinstance(base, Mapping) else {}, value)
         else:
             merged[name] = value
     return merged

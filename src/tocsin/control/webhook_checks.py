@@ -67,7 +67,7 @@ async def check_url(guard: Guard, resolver: Resolver, url: str, *, https_only: b
             ips = await resolver.resolve(address.host)
         except ResolveFailed:
             return address.url
-        refusal = guard.check_resolved(address, ips)
+        refusal = guard.check_resolved(address, ips) if ips else None
         if refusal is not None:
             raise Invalid("the address is refused", code="url_refused", faults=[Fault("/url", refusal)])
     return address.url

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from tocsin import ids
@@ -15,7 +15,7 @@ from tocsin.clock import Clock, Millis
 from tocsin.control import webhook_checks as checks
 from tocsin.control.actor import Actor
 from tocsin.control.event_types import entry_of
-from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merged
+from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.rendering import masked, render
@@ -118,18 +118,10 @@ class WebhookControl:
                 hook.target, event_id=event.id, type=event.type, timestamp=event.timestamp, data=event.data, at=now
             )
             return request, masked(hook.target, request)
-        if type is not None:
-            example = entry_of(view, type).event_type
-        else:
+        if type is None:
             patterns = hook.webhook.settings.events
-            found = (entry.event_type for name, entry in view.entries().items() if takes(patterns, name))
-            example = next(found, None)
-            if example is None:
-                raise Invalid(
-                    "no event type that it takes exists any more; name one",
-                    code="unknown_event_type",
-                    faults=[Fault("/type", "is needed here")],
-                )
+            type = next((name for name in view.entries() if takes(patterns, name)), patterns[0])  # noqa: A001
+        example = entry_of(view, type).event_type
         data = stabilise(msgspec.json.encode(example.example))[1]
         made = EventId(self._id_source.next())
         request = render(hook.target, event_id=made, type=example.name, timestamp=now, data=data, at=now)
@@ -199,14 +191,14 @@ class WebhookControl:
         events = None if patch.events is UNSET else checks.check_events(view, patch.events)
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
-            headers = merged(secrets.headers, patch.headers)
+            headers = merge_patch(secrets.headers, _respelled(patch.headers, secrets.headers))
             settings = webhook.settings
             settings = replace(
                 settings,
                 url_shown=url or settings.url_shown,
                 events=events or settings.events,
                 header_names=tuple(headers),
-                options=merged(settings.options, patch.options),
+                options=merge_patch(settings.options, patch.options),
                 **{
                     name: value
                     for name in ("name", "description", "filter", "rate_limit", "max_in_flight")
@@ -378,3 +370,13 @@ def _hook(view: AccountView, webhook_id: WebhookId) -> WebhookView:
     if hook is None:
         raise NotFound("there is no such webhook")
     return hook
+
+
+def _respelled(
+    patch: Mapping[str, str | None] | UnsetType | None, known: Mapping[str, str]
+) -> Mapping[str, str | None] | UnsetType | None:
+    """Header names know no case: a patch means the header that there is, however it spells it."""
+    if patch is UNSET or patch is None:
+        return patch
+    spelling = {name.lower(): name for name in known}
+    return {spelling.get(name.lower(), name): value for name, value in patch.items()}

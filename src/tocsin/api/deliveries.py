@@ -1,0 +1,215 @@
+"""Deliveries: each event's way to each webhook, with every attempt."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from tocsin import profiles
+from tocsin.api import attempts, wire
+from tocsin.api.attempts import AttemptShown
+from tocsin.api.operations import Access, Answer, Call, Reply, operation
+from tocsin.api.queries import id_of, since_until
+from tocsin.api.wire import DeliveryIdText, EventIdText, Instant, PageQuery, WebhookIdText
+from tocsin.control.values import Instant as InstantAsked
+from tocsin.errors import NotFound
+from tocsin.model import Delivery, DeliveryId, DeliveryState, Event, EventId, WebhookId
+from tocsin.profiles import Facts
+from tocsin.store.port import DeliveryFilter
+
+EXAMPLE: dict[str, Any] = {
+    "id": "dlv_06f3k9w2zq8rt",
+    "event_id": "evt_06f3k9w2zq8rt",
+    "webhook_id": "wh_06f3k9w2zq8rt",
+    "type": "click.created",
+    "channel": "standard",
+    "status": "retrying",
+    "status_code": 500,
+    "attempt_count": 1,
+    "next_attempt_at": "2026-01-01T00:00:05.300Z",
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "finished_at": None,
+}
+
+
+class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
+    """`status_code`: of the last attempt. `attempt_count`: all of them, manual ones too."""
+
+    id: DeliveryIdText
+    event_id: EventIdText
+    webhook_id: WebhookIdText
+    type: str
+    channel: str
+    status: DeliveryState
+    status_code: int | None
+    attempt_count: int
+    next_attempt_at: Instant | None
+    created_at: Instant
+    finished_at: Instant | None
+
+
+class DeliveryDetail(DeliveryShown, frozen=True, kw_only=True):
+    """`attempts`: oldest first."""
+
+    attempts: list[AttemptShown]
+
+
+class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
+    data: list[DeliveryShown]
+    next_cursor: str | None
+    has_more: bool
+
+
+class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    webhook: Annotated[str, msgspec.Meta(max_length=32, examples=["wh_06f3k9w2zq8rt"])] | None = None
+    event: Annotated[str, msgspec.Meta(max_length=32, examples=["evt_06f3k9w2zq8rt"])] | None = None
+    type: Annotated[str, msgspec.Meta(max_length=128, examples=["click.created"])] | None = None
+    status: DeliveryState | None = None
+    code: Annotated[int, msgspec.Meta(ge=100, le=999, description="status code of the last attempt")] | None = None
+    channel: Annotated[str, msgspec.Meta(max_length=32, examples=["standard"])] | None = None
+    since: InstantAsked | None = None
+    until: InstantAsked | None = None
+
+
+def fields(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": wire.delivery_id(delivery.id),
+        "event_id": wire.event_id(delivery.event_id),
+        "webhook_id": wire.webhook_id(delivery.webhook_id),
+        "type": delivery.type,
+        "channel": delivery.channel,
+        "status": delivery.state,
+        "status_code": delivery.status_code,
+        "attempt_count": delivery.attempts,
+        "next_attempt_at": wire.instant(delivery.due_at),
+        "created_at": wire.made_at(delivery.id),
+        "finished_at": wire.instant(delivery.finished_at),
+    }
+
+
+def shown(delivery: Delivery) -> DeliveryShown:
+    return DeliveryShown(**fields(delivery))
+
+
+@operation(
+    "GET",
+    "/v1/deliveries",
+    access=Access.READ,
+    query=DeliveryQuery,
+    answers=(Answer(200, DeliveryList, "Newest first", {"data": [EXAMPLE], "next_cursor": None, "has_more": False}),),
+)
+async def list_deliveries(call: Call) -> Reply:
+    """List deliveries.
+
+    Where a filter passes over very many, a page can be short, or empty, and still have more after it.
+    """
+    asked: DeliveryQuery = call.query
+    since, until = since_until(asked.since, asked.until)
+    where = DeliveryFilter(
+        webhook_id=None if asked.webhook is None else WebhookId(id_of("wh_", asked.webhook, "?webhook")),
+        event_id=None if asked.event is None else EventId(id_of("evt_", asked.event, "?event")),
+        type=asked.type,
+        state=asked.status,
+        status_code=asked.code,
+        channel=asked.channel,
+        since=since,
+        until=until,
+    )
+    rows, before = await call.services.store.records.deliveries(call.account_id, where, asked.page())
+    return Reply(
+        200,
+        DeliveryList(
+            data=[shown(row) for row in rows],
+            next_cursor=None if before is None else wire.cursor(before),
+            has_more=before is not None,
+        ),
+    )
+
+
+@operation(
+    "GET",
+    "/v1/deliveries/{delivery_id}",
+    access=Access.READ,
+    answers=(
+        Answer(200, DeliveryDetail, "The delivery with its attempts", {**EXAMPLE, "attempts": [attempts.EXAMPLE]}),
+    ),
+)
+async def get_delivery(call: Call) -> Reply:
+    """Read a delivery with every attempt.
+
+    Requests as they were sent, with secrets masked, and answers as they came, their bodies to the 16th KiB.
+    """
+    records = call.services.store.records
+    delivery_id = DeliveryId(call.ids["delivery_id"])
+    delivery = await _delivery(call)
+    made = await records.attempts(call.account_id, delivery_id)
+    body = None
+    if any(attempt.request_body is None for attempt in made):
+        event = await records.event(call.account_id, delivery.event_id)
+        body = await _body(call, event, delivery)
+    ordered = sorted(made, key=lambda attempt: (attempt.n, attempt.id))
+    detail = DeliveryDetail(**fields(delivery), attempts=[attempts.shown(attempt, body) for attempt in ordered])
+    return Reply(200, detail)
+
+
+@operation(
+    "POST",
+    "/v1/deliveries/{delivery_id}/retry",
+    access=Access.MANAGE,
+    answers=(Answer(200, AttemptShown, "The attempt as it went", {**attempts.EXAMPLE, "trigger": "manual"}),),
+    problems=("webhook_disabled", "webhook_gone", "attempt_under_way", "not_retryable"),
+)
+async def retry_delivery(call: Call) -> Reply:
+    """Try a delivery again now.
+
+    Whatever its state. Answers when the attempt has ended, with its real outcome; a failed one leaves the delivery as
+    it was and takes nothing from its schedule.
+    """
+    attempt = await call.services.manual.retry_now(call.account_id, DeliveryId(call.ids["delivery_id"]))
+    delivery = await _delivery(call)
+    event = await call.services.store.records.event(call.account_id, delivery.event_id)
+    return Reply(200, attempts.shown(attempt, await _body(call, event, delivery)))
+
+
+@operation(
+    "POST",
+    "/v1/deliveries/{delivery_id}/cancel",
+    access=Access.MANAGE,
+    answers=(Answer(200, DeliveryShown, "The delivery as it is now", {**EXAMPLE, "status": "cancelled"}),),
+    problems=("attempt_under_way", "already_ended"),
+)
+async def cancel_delivery(call: Call) -> Reply:
+    """Cancel a delivery that waits.
+
+    Cancelling one that is cancelled is no error.
+    """
+    await call.services.manual.cancel(call.account_id, DeliveryId(call.ids["delivery_id"]))
+    return Reply(200, shown(await _delivery(call)))
+
+
+async def _delivery(call: Call) -> Delivery:
+    found = await call.services.store.records.delivery(call.account_id, DeliveryId(call.ids["delivery_id"]))
+    if found is None:
+        raise NotFound("there is no such delivery")
+    return found
+
+
+async def _body(call: Call, event: Event | None, delivery: Delivery) -> bytes | None:
+    """The body that the attempts sent: it depends on the event alone, and so is made again, not kept."""
+    if event is None or event.data is None:
+        return None
+    account = (await call.services.directory.view(call.account_id)).account
+    return profiles.load(account.profile).render_body(
+        Facts(
+            event_id=wire.event_id(event.id),
+            type=event.type,
+            timestamp=event.timestamp,
+            data=event.data,
+            webhook_id=wire.webhook_id(delivery.webhook_id),
+            account_id=wire.account_id(account.id),
+            account_external_id=account.external_id,
+            account_name=account.name,
+        )
+    )
+
+
+OPERATIONS = (list_deliveries, get_delivery, retry_delivery, cancel_delivery)
