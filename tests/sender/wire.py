@@ -13,11 +13,10 @@ from typing import Any, Self
 
 import uvloop
 
-from tests.sender.stand_in import Guard
-from tocsin.config import Network
 from tocsin.engine.resolver import Resolver
 from tocsin.engine.sender import Sender
 from tocsin.model import Outcome, Request
+from tocsin.security.guard import Guard
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -72,6 +71,10 @@ class Connection:
         for byte in data:
             if not self.write(bytes([byte])) or self._stopped.wait(every_s):
                 return
+
+    def wait(self, seconds: float) -> None:
+        """Waits, unless the test is over."""
+        self._stopped.wait(seconds)
 
     def hang(self) -> None:
         """Says nothing until the client has closed or the test is over."""
@@ -214,11 +217,7 @@ async def open_sender(
 
 
 def loopback_guard() -> Guard:
-    return Guard(allow_http=True, allow_networks=[network("127.0.0.0/8"), network("::1/128")])
-
-
-def network(cidr: str) -> Network:
-    return ipaddress.ip_network(cidr)
+    return Guard(True, [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")])
 
 
 async def outcome_of(sender: Sender, request: Request) -> Outcome:

@@ -51,12 +51,10 @@ _TLS = {
     pycurl.E_SSL_ENGINE_SETFAILED,
     pycurl.E_USE_SSL_FAILED,
 }
-_NOT_HTTP = {
-    8,  # CURLE_WEIRD_SERVER_REPLY, for which pycurl has only the name of its FTP days
-    pycurl.E_UNSUPPORTED_PROTOCOL,  # what libcurl says to an answer without a status line
-    pycurl.E_BAD_CONTENT_ENCODING,
-    100,  # CURLE_TOO_LARGE, which pycurl does not name: one header line beyond libcurl's own bound
-}
+# Where pycurl has no name for libcurl's, or only that of its FTP days.
+_WEIRD_SERVER_REPLY = 8
+_TOO_LARGE = 100  # one header line beyond libcurl's own bound, 100 KB
+_NOT_HTTP = {_WEIRD_SERVER_REPLY, pycurl.E_BAD_CONTENT_ENCODING}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -79,13 +77,15 @@ def by_failure(code: int, message: str, at: Progress) -> tuple[OutcomeKind, str]
     """The verdict where no whole answer came. `code`, `message`: libcurl's."""
     if at.refused is not None:
         return OutcomeKind.BLOCKED, f"Nothing was sent: {at.refused}."
-    if at.headers_exceed:
+    if at.headers_exceed or code == _TOO_LARGE:
         return OutcomeKind.PROTOCOL_ERROR, "The answer's headers exceed 64 KiB or 512 lines; reading stopped there."
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return OutcomeKind.TIMEOUT, _timed_out(at)
     if code in _TLS and not at.sends:
         return OutcomeKind.TLS_ERROR, _tls(message)
-    if code in _NOT_HTTP or "chunk" in message:  # a malformed chunk is, to libcurl, a failure to receive
+    if code == pycurl.E_UNSUPPORTED_PROTOCOL:  # what libcurl says to an answer without a status line
+        return OutcomeKind.PROTOCOL_ERROR, "What answers there does not speak HTTP/1.1."
+    if code in _NOT_HTTP or (at.sends and "chunk" in message):  # a malformed chunk is "a failure to receive"
         return OutcomeKind.PROTOCOL_ERROR, f"The answer is not valid HTTP: {_clause(message)}."
     if at.sends:
         return OutcomeKind.CONNECTION_LOST, _lost(at)

@@ -12,13 +12,11 @@ from math import ceil
 
 import pycurl
 
-from tocsin.engine.transfer import IDLE_S, Transfer, common_options
+from tocsin.engine.transfer import Transfer, common_options
 
 # One turn's slice. A handshake's step costs up to a millisecond and is not divided.
 _SLICE_S = 0.002
 _MAX_EVENTS = 64
-# libcurl closes idle connections only when it looks for one; this often it is made to look.
-_SWEEP_S = IDLE_S / 2
 
 _EVENTS = {pycurl.POLL_IN: select.EPOLLIN, pycurl.POLL_OUT: select.EPOLLOUT}
 _EVENTS[pycurl.POLL_INOUT] = select.EPOLLIN | select.EPOLLOUT
@@ -35,7 +33,8 @@ class Connections:
 
     Args:
         loop: the event loop; every call is made on it.
-        max_idle: connections kept at most, in use or not.
+        max_kept: connections kept at most, in use or not.
+        idle_s: an idle connection is closed after this time, or half as much again.
         ended: told of each transfer that ended, with libcurl's result and words; may start others.
     """
 
@@ -43,11 +42,13 @@ class Connections:
         self,
         loop: asyncio.AbstractEventLoop,
         ca_file: str,
-        max_idle: int,
+        max_kept: int,
+        idle_s: int,
         ended: Callable[[Transfer, int, str], None],
     ) -> None:
         self._loop = loop
         self._ended = ended
+        self._idle_s = idle_s
         self._running: dict[pycurl.Curl, Transfer] = {}
         self._epoll = select.epoll()
         self._watched: set[int] = set()
@@ -57,10 +58,10 @@ class Connections:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_due)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, max_idle)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_kept)
         loop.add_reader(self._epoll.fileno(), self._turn)
         self._sweeper = pycurl.Curl()
-        common_options(self._sweeper, ca_file)
+        common_options(self._sweeper, ca_file, idle_s)
         self._sweeper.setopt(pycurl.URL, "http://127.0.0.1:9/")
         self._sweeper.setopt(pycurl.OPENSOCKETFUNCTION, lambda _purpose, _address: pycurl.SOCKET_BAD)
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -72,7 +73,7 @@ class Connections:
         self._multi.add_handle(transfer.curl)  # asks for a timeout at once, which begins the work
         self._used_at = self._loop.time()
         if self._sweep_timer is None:
-            self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._sweep_timer = self._loop.call_later(self._idle_s / 2, self._sweep)
 
     def close(self) -> list[Transfer]:
         """Closes every connection and returns the transfers that were under way."""
@@ -161,7 +162,7 @@ class Connections:
             self._ended(transfer, code, message)
 
     def _sweep(self) -> None:
-        """Has libcurl close what has been idle for too long: it does so at the start of any transfer.
+        """Has libcurl close what has been idle for too long, which it does only at the start of a transfer.
 
         This one is refused its socket, so that nothing is dialled.
         """
@@ -169,5 +170,5 @@ class Connections:
         if not self._sweeping:
             self._sweeping = True
             self._multi.add_handle(self._sweeper)
-        if self._loop.time() < self._used_at + IDLE_S + _SWEEP_S or self._running:
-            self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
+        if self._loop.time() < self._used_at + 2 * self._idle_s or self._running:
+            self._sweep_timer = self._loop.call_later(self._idle_s / 2, self._sweep)

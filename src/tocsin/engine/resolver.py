@@ -211,6 +211,16 @@ class Resolver:
             lookup.result.set_result(found)
 
 
+def normal_ip(text: str) -> str:
+    """The one spelling in which sockets and libcurl give an address.
+
+    Raises:
+        OSError: it is none.
+    """
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    return socket.inet_ntop(family, socket.inet_pton(family, text))
+
+
 def _read(asked: asyncio.Future[Any]) -> tuple[tuple[str, ...] | str, float]:
     """What c-ares found, and for how long it counts."""
     if asked.cancelled():
@@ -225,9 +235,7 @@ def _read(asked: asyncio.Future[Any]) -> tuple[tuple[str, ...] | str, float]:
     ttl_s = _MAX_TTL_S
     for node in asked.result().nodes:
         with contextlib.suppress(ValueError, OSError):  # families other than the two have no such form
-            text = node.addr[0].decode()
-            family = socket.AF_INET6 if ":" in text else socket.AF_INET
-            addresses[socket.inet_ntop(family, socket.inet_pton(family, text))] = None
+            addresses[normal_ip(node.addr[0].decode())] = None
             ttl_s = min(ttl_s, float(node.ttl))
     if not addresses:
         return _REASONS[pycares.errno.ARES_ENODATA], _FAILURE_TTL_S

@@ -8,24 +8,24 @@ connected socket's own peer before anything is said on it, on kept connections t
 
 import asyncio
 import hashlib
+import ssl
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import certifi
 from msgspec import structs
 
 from tocsin.engine.answers import Route, seconds
 from tocsin.engine.connections import Connections
-from tocsin.engine.resolver import ResolveFailed, Resolver
+from tocsin.engine.resolver import ResolveFailed, Resolver, normal_ip
 from tocsin.engine.transfer import Transfer
-from tocsin.errors import Invalid
+from tocsin.errors import Invalid, Misconfigured
 from tocsin.model import Outcome, OutcomeKind, Request
+from tocsin.security.guard import Address, Guard
 
-if TYPE_CHECKING:
-    from tocsin.security.guard import Address, Guard
-
+# A connection idle for longer is likelier to have been dropped by something in between than to be of use.
+IDLE_S = 60
 # Receivers whose parsed address, and judged route, is remembered. Both are a few hundred bytes.
 _MAX_TARGETS = 16_384
 # Handles kept for the next request; each is about 20 KiB, and more than these are in use only in bursts.
@@ -42,19 +42,29 @@ class Sender:
         ca_file: trust anchors for receivers' certificates; None: certifi's.
         max_connections: requests on the wire at once. More wait their turn, in order, and their time limits with
             them.
+        idle_s: how long a connection is kept that nothing is sent on.
+
+    Raises:
+        Misconfigured: `ca_file` holds no certificates.
     """
 
     def __init__(
-        self, guard: "Guard", resolver: Resolver, *, ca_file: str | None = None, max_connections: int = 1024
+        self,
+        guard: Guard,
+        resolver: Resolver,
+        *,
+        ca_file: str | None = None,
+        max_connections: int = 1024,
+        idle_s: int = IDLE_S,
     ) -> None:
         self._guard = guard
         self._resolver = resolver
-        self._ca_file = ca_file or certifi.where()
+        self._ca_file = certifi.where() if ca_file is None else _checked(ca_file)
+        self._idle_s = idle_s
         self._max_connections = max_connections
         self._loop = asyncio.get_running_loop()
-        self._connections = Connections(self._loop, self._ca_file, max_connections, self._ended)
+        self._connections = Connections(self._loop, self._ca_file, max_connections, idle_s, self._ended)
         self._target = lru_cache(_MAX_TARGETS)(self._parse)
-        self._refusal = lru_cache(_MAX_TARGETS)(guard.refusal)
         self._routes: dict[str, tuple[tuple[str, ...], Route | str]] = {}
         self._spare: list[Transfer] = []
         self._on_wire = 0
@@ -110,13 +120,13 @@ class Sender:
 
     # --- before the wire -------------------------------------------------------------------------------------------
 
-    def _parse(self, url: str) -> "Address | str":
+    def _parse(self, url: str) -> Address | str:
         try:
             return self._guard.parse(url)
         except Invalid as error:
             return error.faults[0].detail if error.faults else error.detail
 
-    async def _resolve(self, request: Request, target: "Address", done: Done) -> None:
+    async def _resolve(self, request: Request, target: Address, done: Done) -> None:
         began = self._loop.time()
         outcome = None
         ips: tuple[str, ...] = ()
@@ -137,7 +147,7 @@ class Sender:
         else:
             self._tell(done, structs.replace(outcome, duration_us=int(waited_s * 1e6)))
 
-    def _dispatch(self, request: Request, target: "Address", ips: tuple[str, ...], waited_s: float, done: Done) -> None:
+    def _dispatch(self, request: Request, target: Address, ips: tuple[str, ...], waited_s: float, done: Done) -> None:
         route = self._route(request.url, target, ips)
         if isinstance(route, str):
             self._tell(done, _blocked(route))
@@ -146,12 +156,12 @@ class Sender:
         else:
             self._queue.append((request, route, waited_s, done))
 
-    def _route(self, url: str, target: "Address", ips: tuple[str, ...]) -> Route | str:
+    def _route(self, url: str, target: Address, ips: tuple[str, ...]) -> Route | str:
         """The way to these addresses, or why there is none; remembered until the name's answer changes."""
         known = self._routes.get(url)
         if known is not None and known[0] == ips:
             return known[1]
-        refused = self._refusal(target.host) if target.literal else self._guard.check_resolved(target, ips)
+        refused = self._guard.check_resolved(target, ips)
         route = refused if refused is not None else make_route(target.url, ips, target.port)
         if len(self._routes) >= _MAX_TARGETS:
             self._routes.clear()
@@ -161,7 +171,7 @@ class Sender:
     # --- the wire --------------------------------------------------------------------------------------------------
 
     def _start(self, request: Request, route: Route, waited_s: float, done: Done) -> None:
-        transfer = self._spare.pop() if self._spare else Transfer(self._ca_file, self._refusal)
+        transfer = self._spare.pop() if self._spare else Transfer(self._ca_file, self._idle_s, self._guard.refusal)
         try:
             transfer.load(request, route, waited_s, done)
         except ValueError as error:
@@ -182,7 +192,10 @@ class Sender:
             transfer.close()
         if self._queue:
             self._start(*self._queue.popleft())
-        done(outcome)
+        try:
+            done(outcome)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not cost the others theirs
+            self._loop.call_exception_handler({"message": "an outcome could not be taken", "exception": error})
 
     def _tell(self, done: Done, outcome: Outcome) -> None:
         self._loop.call_soon(done, outcome)
@@ -195,12 +208,21 @@ def make_route(url: str, ips: tuple[str, ...], port: int) -> Route:
     several, so that it can race them, there stands a name made from all of them, which RESOLVE defines: a name's new
     answer is thereby another destination, and old connections and cached addresses are never used for it.
     """
+    ips = tuple(normal_ip(ip) for ip in ips)
     hosts = [f"[{ip}]" if ":" in ip else ip for ip in ips]
     if len(hosts) == 1:
         return Route(url, frozenset(ips), [f"::{hosts[0]}:{port}"], [])
     digest = hashlib.sha256(",".join(sorted(hosts)).encode()).hexdigest()[:32]
     pin = f"{digest}.invalid"
     return Route(url, frozenset(ips), [f"::{pin}:{port}"], [f"+{pin}:{port}:{','.join(hosts)}"])
+
+
+def _checked(ca_file: str) -> str:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise Misconfigured(f"TOCSIN_CA_FILE {ca_file}: {error}; name a file of PEM certificates") from None
+    return ca_file
 
 
 _STOPPED = Outcome(kind=OutcomeKind.CONNECTION_LOST, error="Tocsin stopped before the request was sent.")

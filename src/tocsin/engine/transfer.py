@@ -17,14 +17,15 @@ MAX_BODY_BYTES = 16 * 1024
 # refuse requests beyond 8 to 32 KiB; it also ends a server that sends interim answers for ever.
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADER_LINES = 512
+# Of these, what is recorded: as much as of a body.
+MAX_KEPT_HEADER_BYTES = 16 * 1024
 # What the kernel may hold of an answer before it is read (it doubles the figure): of 1024 hostile receivers 64 MiB.
 _RECEIVE_BUFFER_BYTES = 32 * 1024
-# A connection idle for longer is likelier to have been dropped by something in between than to be of use.
-IDLE_S = 60
 # A certificate is looked at when a connection is made: how long one that has been withdrawn can go on counting.
 _LIFETIME_S = 3600
 # The first, and once more where a kept connection died before any answer: libcurl itself would go on to five.
 _MAX_SENDS = 2
+_SWITCHING = b"101"
 _BREAKS = re.compile(r"[\r\n\0]")
 
 _NOWHERE = Route("", frozenset(), [], [])
@@ -40,7 +41,7 @@ class HandedSocket:
         return self._sock.fileno()
 
 
-def common_options(curl: pycurl.Curl, ca_file: str) -> None:
+def common_options(curl: pycurl.Curl, ca_file: str, idle_s: int) -> None:
     """What holds for every request, whatever the environment says."""
     curl.setopt(pycurl.NOSIGNAL, 1)
     curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -56,7 +57,7 @@ def common_options(curl: pycurl.Curl, ca_file: str) -> None:
     curl.setopt(pycurl.SSL_VERIFYPEER, 1)
     curl.setopt(pycurl.SSL_VERIFYHOST, 2)
     curl.setopt(pycurl.CAINFO, ca_file)
-    curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
+    curl.setopt(pycurl.MAXAGE_CONN, idle_s)
     curl.setopt(pycurl.MAXLIFETIME_CONN, _LIFETIME_S)
     curl.setopt(pycurl.BUFFERSIZE, MAX_BODY_BYTES)
 
@@ -66,13 +67,14 @@ class Transfer:
 
     Args:
         ca_file: trust anchors.
+        idle_s: a connection idle for longer is not used again.
         refusal: why an address must not be dialled; None: it may. Asked for each socket before it is opened, and
             for the peer of each connection, a kept one too, before a request goes over it.
     """
 
-    def __init__(self, ca_file: str, refusal: Callable[[str], str | None]) -> None:
+    def __init__(self, ca_file: str, idle_s: int, refusal: Callable[[str], str | None]) -> None:
         self.curl = curl = pycurl.Curl()
-        common_options(curl, ca_file)
+        common_options(curl, ca_file, idle_s)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
         curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
@@ -142,12 +144,7 @@ class Transfer:
 
     def _open_socket(self, _purpose: int, address: Any) -> HandedSocket | int:
         ip = address.addr[0]
-        if ip not in self._route.ips:
-            self._refused = f"{ip} is not an address of the receiver"
-            return pycurl.SOCKET_BAD
-        refused = self._refusal(ip)
-        if refused is not None:
-            self._refused = refused
+        if self._refuses(ip):
             return pycurl.SOCKET_BAD
         try:
             sock = socket.socket(address.family, address.socktype, address.protocol)
@@ -163,15 +160,20 @@ class Transfer:
         if self._sockets and not self._is_peer(ip, port):
             self._refused = f"the connection is not to {ip}"
             return int(pycurl.PREREQFUNC_ABORT)
-        refused = self._refusal(ip) if ip in self._route.ips else f"{ip} is not an address of the receiver"
-        if refused is not None:
-            self._refused = refused
-            return int(pycurl.PREREQFUNC_ABORT)
-        if self._sends == _MAX_SENDS:
+        if self._refuses(ip) or self._sends == _MAX_SENDS:
             return int(pycurl.PREREQFUNC_ABORT)
         self._sends += 1
         self._peer = ip
         return int(pycurl.PREREQFUNC_OK)
+
+    def _refuses(self, ip: str) -> bool:
+        if ip not in self._route.ips:
+            self._refused = f"{ip} is not an address of the receiver"
+        elif (why := self._refusal(ip)) is not None:
+            self._refused = f"{ip} is not a public address: {why}"
+        else:
+            return False
+        return True
 
     def _is_peer(self, ip: str, port: int) -> bool:
         found = False
@@ -197,10 +199,14 @@ class Transfer:
         if line.startswith(b"HTTP/"):
             self._lines = []
             code = line[9:12]  # libcurl has checked the line
-            self._status = int(code) if code.isdigit() and code >= b"200" else None
+            final = code.isdigit() and (code >= b"200" or code == _SWITCHING)
+            self._status = int(code) if final else None
         elif line in (b"\r\n", b"\n"):
             self._headers_over = self._status is not None
-        elif self._status is not None:
+            if self._status == int(_SWITCHING):  # from here on it is no HTTP
+                self._cut = True
+                return 0
+        elif self._status is not None and self._header_bytes <= MAX_KEPT_HEADER_BYTES:
             self._lines.append(line)
         return None
 
@@ -218,7 +224,8 @@ class Transfer:
     def outcome(self, code: int, message: str) -> Outcome:
         """What became of the request. `code`, `message`: libcurl's result and its words."""
         status = self._status
-        whole = code == 0 or self._cut or len(self._body) >= MAX_BODY_BYTES
+        # libcurl also takes headers for whole that end with the connection.
+        whole = self._headers_over and (code == 0 or self._cut or len(self._body) >= MAX_BODY_BYTES)
         if whole and status is not None:
             kind, error = answers.by_status(status, self._lines)
         else:
@@ -242,7 +249,7 @@ class Transfer:
             status_code=status,
             headers=answers.parse(self._lines) if status is not None else (),
             body=self._body,
-            body_truncated=whole and code != 0,
+            body_truncated=whole and code != 0 and status != int(_SWITCHING),
             error=error,
             duration_us=self._waited_us + self.curl.getinfo(pycurl.TOTAL_TIME_T),
             peer=self._peer or (self.curl.getinfo(pycurl.PRIMARY_IP) or None),
