@@ -1,0 +1,145 @@
+"""``tocsin deliveries``: events on their way, with every attempt."""
+
+import time
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from tocsin.cli import attempts
+from tocsin.cli.client import Client, segment
+from tocsin.cli.connection import HERE, Connection
+from tocsin.cli.exits import OK, UNDELIVERED
+from tocsin.cli.groups import command_group
+from tocsin.cli.output import AsJson, Flag, ago, put_json, put_pairs, put_table, put_text, say
+
+app = command_group("deliveries", "Events on their way, with every attempt.")
+
+State = Literal["pending", "sending", "retrying", "succeeded", "failed", "cancelled", "digested"]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    webhook: str | None = None,
+    event: str | None = None,
+    event_type: Annotated[str | None, Parameter(name="--type")] = None,
+    status: State | None = None,
+    code: int | None = None,
+    channel: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    limit: int = 50,
+    as_json: AsJson = False,
+    at: Connection = HERE,
+) -> None:
+    """List deliveries, newest first.
+
+    Args:
+        webhook: Only to this webhook (wh_…).
+        event: Only of this event (evt_…).
+        event_type: Only of events of this type.
+        status: Only in this state.
+        code: Only those whose last attempt was answered with this status code.
+        channel: Only through this channel.
+        since: Only those made at this instant (RFC 3339) or later.
+        until: Only those made before it.
+        limit: How many at most.
+        as_json: Print JSON.
+    """
+    query = {
+        "webhook": webhook,
+        "event": event,
+        "type": event_type,
+        "status": status,
+        "code": code,
+        "channel": channel,
+        "since": since,
+        "until": until,
+    }
+    with Client(at) as client:
+        found = list(client.items("/v1/deliveries", query, limit=limit))
+    if as_json:
+        put_json(found)
+        return
+    now = time.time()
+    put_table(
+        ("id", "status", "code", "attempts", "type", "webhook", "made", "next attempt"),
+        (
+            [
+                one["id"],
+                one["status"],
+                one["status_code"],
+                one["attempt_count"],
+                one["type"],
+                one["webhook_id"],
+                ago(one["created_at"], now),
+                ago(one["next_attempt_at"], now) if one["next_attempt_at"] else "–",
+            ]
+            for one in found
+        ),
+    )
+
+
+@app.command
+def show(delivery: str, /, *, brief: Flag = False, as_json: AsJson = False, at: Connection = HERE) -> None:
+    """Show one delivery with every attempt: what was sent, what came back, what went wrong, when it is tried again.
+
+    Args:
+        delivery: Its id (dlv_…).
+        brief: Without headers and bodies.
+        as_json: Print JSON.
+    """
+    with Client(at) as client:
+        found = client.get(f"/v1/deliveries/{segment(delivery)}")
+    if as_json:
+        put_json(found)
+        return
+    now = time.time()
+    put_pairs(
+        {
+            "id": found["id"],
+            "status": found["status"],
+            "event": f"{found['event_id']} ({found['type']})",
+            "webhook": found["webhook_id"],
+            "made": ago(found["created_at"], now),
+            "ended": ago(found["finished_at"], now) if found["finished_at"] else None,
+            "next attempt": ago(found["next_attempt_at"], now) if found["next_attempt_at"] else None,
+            "attempts": found["attempt_count"],
+        }
+    )
+    for attempt in found["attempts"]:
+        put_text("")
+        attempts.put(attempt, whole=not brief)
+
+
+@app.command
+def retry(delivery: str, /, *, as_json: AsJson = False, at: Connection = HERE) -> int:
+    """Try a delivery again now and show what really happened; exit code 6 where it did not succeed.
+
+    Args:
+        delivery: Its id (dlv_…).
+        as_json: Print JSON.
+    """
+    with Client(at) as client:
+        attempt = client.call("POST", f"/v1/deliveries/{segment(delivery)}/retry")
+    if as_json:
+        put_json(attempt)
+    else:
+        attempts.put(attempt)
+    return OK if attempt["outcome"] == "succeeded" else UNDELIVERED
+
+
+@app.command
+def cancel(delivery: str, /, *, as_json: AsJson = False, at: Connection = HERE) -> None:
+    """End a delivery that waits.
+
+    Args:
+        delivery: Its id (dlv_…).
+        as_json: Print JSON.
+    """
+    with Client(at) as client:
+        found = client.call("POST", f"/v1/deliveries/{segment(delivery)}/cancel")
+    if as_json:
+        put_json(found)
+    else:
+        say(f"{found['id']} is {found['status']}.")

@@ -1,0 +1,91 @@
+"""The command's root: names every command, and turns whatever happens into an exit code.
+
+Commands are named by where they live and imported only when they are run, so that ``tocsin --help`` costs nothing.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group
+
+from tocsin import __version__
+from tocsin.cli import exits
+
+_RUN = Group("Run", sort_key=1)
+_SEND = Group("Publish and receive", sort_key=2)
+_MANAGE = Group("Manage, through the API", sort_key=3)
+_OPERATE = Group("Look after", sort_key=4)
+_OPTIONS = Group("Options", sort_key=5)
+
+_HELP = (
+    "Webhooks for ad traffic: events go in, signed webhooks come out, and nothing is lost.\n\n"
+    "Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 not authorised, "
+    "4 not found, 5 rejected as invalid, 6 not delivered or not verified, 7 unreachable."
+)
+
+_COMMANDS: Sequence[tuple[str, str, Group, str]] = (
+    ("serve", "serve:serve", _RUN, "Run the server: API and dispatcher in one process."),
+    ("demo", "demo:demo", _RUN, "Show it all at work: a real server, receivers good and bad, several hundred events."),
+    ("send", "send:send", _SEND, "Publish an event."),
+    ("listen", "listen:listen", _SEND, "Receive webhooks here: show them, verify them, answer as told."),
+    ("verify", "verify:verify", _SEND, "Check the signature of a webhook; say why it fails and how to mend it."),
+    ("sign", "sign:sign", _SEND, "Sign a body; print the headers."),
+    ("accounts", "accounts:app", _MANAGE, "The tenants (operator)."),
+    ("keys", "keys:app", _MANAGE, "API keys."),
+    ("webhooks", "webhooks:app", _MANAGE, "Subscriptions: where, which events, in what state."),
+    ("events", "events:app", _MANAGE, "What happened, and why it went where it went."),
+    ("deliveries", "deliveries:app", _MANAGE, "Events on their way, with every attempt."),
+    ("profiles", "profiles:app", _OPERATE, "The dialects that accounts can speak."),
+    ("doctor", "doctor:doctor", _OPERATE, "Check a set-up, and say how to mend it."),
+    ("migrate", "migrate:migrate", _OPERATE, "Show or bring up to date the database's schema."),
+    ("openapi", "openapi:openapi", _OPERATE, "Print the API's description."),
+)
+
+
+def make_app() -> App:
+    """The whole command, nothing of it imported yet."""
+    app = App(
+        name="tocsin",
+        help=_HELP,
+        version=__version__,
+        help_format="plaintext",
+        group_commands=_OPTIONS,
+        result_action="return_value",
+    )
+    for place, (name, where, group, text) in enumerate(_COMMANDS):
+        app.command(f"tocsin.cli.{where}", name=name, group=group, help=text, sort_key=place)
+    app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
+    return app
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Runs one command line; the exit code."""
+    try:
+        result = make_app()(list(tokens), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except exits.Failure as failure:
+        return _end(failure.code, failure.detail, *failure.lines)
+    except CycloptsError as error:
+        return _end(exits.USAGE, str(error), "tocsin --help lists the commands, tocsin COMMAND --help its options.")
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has enough. What is still buffered must not fail a second time when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    return result if isinstance(result, int) else exits.OK
+
+
+def _end(code: int, detail: str, *lines: str) -> int:
+    from tocsin.cli.output import say
+
+    say(f"tocsin: {detail}")
+    for line in lines:
+        say(line)
+    return code
