@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tocsin.clock import ManualClock, Millis
 from tocsin.ids import IdSource
@@ -48,7 +48,7 @@ class World:
         self.ids = IdSource(self.clock)
         self.epoch = 0
 
-    async def __aenter__(self) -> "World":
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 

@@ -100,7 +100,7 @@ def _look(
         if ids:
             found.extend(pick(ids, limit + 1 - len(found)))
             if len(found) > limit:
-                return found[:limit], found[limit - 1].id
+                return found[:limit], found[limit - 1].id if limit else bounds[0]
         if len(ids) < step:
             return found, None
         before = ids[-1]
