@@ -484,16 +484,26 @@ class Housekeeping(Protocol):
 class Store(Protocol):
     """All roles of one database, and its life."""
 
-    journal: Journal
-    ownership: Ownership
-    accounts: Accounts
-    keys: Keys
-    catalogue: Catalogue
-    webhooks: Webhooks
-    snapshots: Snapshots
-    records: Records
-    idempotency: Idempotency
-    housekeeping: Housekeeping
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def ownership(self) -> Ownership: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
+    @property
+    def snapshots(self) -> Snapshots: ...
+    @property
+    def records(self) -> Records: ...
+    @property
+    def idempotency(self) -> Idempotency: ...
+    @property
+    def housekeeping(self) -> Housekeeping: ...
 
     async def ready(self) -> bool:
         """Reachable, and its schema is this program's."""
