@@ -1,5 +1,7 @@
 """Accounts: tenants, each with a profile."""
 
+from typing import Any
+
 import msgspec
 
 from tocsin.api import wire
@@ -35,7 +37,7 @@ class AccountShown(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     external_id: str | None
     notify_email: str | None
-    settings: dict[str, object]
+    settings: dict[str, Any]
     created_at: Instant
     updated_at: Instant
 

@@ -1,5 +1,7 @@
 """Who changed what."""
 
+from typing import Any
+
 import msgspec
 
 from tocsin.api import wire
@@ -25,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     action: str
     subject: str
-    detail: dict[str, object]
+    detail: dict[str, Any]
     account_id: AccountIdText | None
     request_id: str | None
 

@@ -86,7 +86,7 @@ def decode_query(query: bytes, shape: type[T]) -> T:
             faults.append(Fault(f"?{name}", "it is given more than once"))
         else:
             try:
-                values[name] = msgspec.convert(text, _without_none(field.type), strict=False)
+                values[name] = msgspec.convert(text, without_none(field.type), strict=False)
             except msgspec.ValidationError as error:
                 values[name] = None
                 hint = "; write + as %2B" if " " in text else ""
@@ -195,7 +195,7 @@ def _says(shape: Any) -> str | None:
     return None
 
 
-def _without_none(shape: Any) -> Any:
+def without_none(shape: Any) -> Any:
     """A query has no null: the text ``null`` is a text."""
     left = tuple(choice for choice in _choices(shape) if choice is not types.NoneType)
     return Union[left] if len(left) != len(_choices(shape)) else shape  # noqa: UP007 - built from a tuple

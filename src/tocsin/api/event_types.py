@@ -1,6 +1,6 @@
 """The catalogue: what can happen."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -30,8 +30,8 @@ class EventTypeShown(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str
-    schema: dict[str, object]
-    example: dict[str, object]
+    schema: dict[str, Any]
+    example: dict[str, Any]
     source: str
     extension: bool
 

@@ -58,7 +58,7 @@ class WebhookShown(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     rate_limit: float | None
     max_in_flight: int | None
-    options: dict[str, object]
+    options: dict[str, Any]
     enabled: bool
     status: WebhookState
     status_reason: str | None

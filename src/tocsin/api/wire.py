@@ -13,6 +13,9 @@ from tocsin.errors import Fault, Invalid
 from tocsin.store.port import Page
 
 MASK = "***"
+
+EXAMPLE_NUMBER = 0x33C_734F_05FB_A31A  # behind the id that examples show: 06f3k9w2zq8rt
+
 _ID_DIGITS = "[0-9a-hjkmnp-tv-z]{13}$"
 
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2026-01-01T00:00:00.000Z"])]

@@ -1,0 +1,42 @@
+"""The API as one ASGI callable: the publish route in front, Starlette's router behind it."""
+
+from starlette.routing import Route, Router
+
+from tocsin.api import pages, routes
+from tocsin.api.endpoint import Endpoint, NotRouted
+from tocsin.api.operations import Operation
+from tocsin.api.publish import PATH, Publish
+from tocsin.api.requests import Asgi, Receive, Scope, Send
+from tocsin.api.services import Services
+
+
+def make_asgi(services: Services) -> Asgi:
+    """Nothing is started: the parts of `services` are alive before the first request and after the last."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for one in (*routes.OPERATIONS, *pages.OPERATIONS):
+        by_path.setdefault(one.path, {})[one.method] = one
+    router = Router(
+        [Route(path, Endpoint(services, methods)) for path, methods in by_path.items()],
+        redirect_slashes=False,
+        default=NotRouted(services),
+    )
+    publish = Publish(services, router)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if scope["path"] == PATH and scope["method"] == "POST":
+                await publish(scope, receive, send)
+            else:
+                await router(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,251 @@
+"""The description of the API (OpenAPI 3.1), made from the declarations and the catalogues."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin import __version__, profiles
+from tocsin.api.codes import CODES, DOCS_PATH
+from tocsin.api.decoding import without_none
+from tocsin.api.openapi_webhooks import webhooks
+from tocsin.api.operations import PATH_IDS, Access, AccountFrom, Operation
+from tocsin.api.problems import Problem
+from tocsin.api.wire import EXAMPLE_NUMBER
+from tocsin.ids import show
+
+_REF = "#/components/schemas/{name}"
+
+_TAGS = {
+    "accounts": "Tenants, each with a profile: a dialect of webhooks.",
+    "keys": "Credentials, with scopes.",
+    "event-types": "The catalogue: what can happen, with schemas and examples.",
+    "events": "Publish, list, and see why an event went where.",
+    "webhooks": "Where events go, how they are signed, filtered and paced.",
+    "deliveries": "Each event's way to each webhook, with every attempt.",
+    "audit": "Who changed what.",
+    "server": "Liveness, readiness, figures.",
+}
+
+_INTRO = (
+    "Webhooks for ad traffic. Every answer carries a Request-Id; errors are problem details (RFC 9457) with a stable "
+    "code. Lists are newest first and go on with next_cursor. POSTs can carry an Idempotency-Key."
+)
+
+
+def describe(operations: Sequence[Operation]) -> dict[str, Any]:
+    """The whole description, as JSON values."""
+    shapes = [shape for one in operations for shape in _shapes(one)]
+    schemas, components = msgspec.json.schema_components([*shapes, Problem], ref_template=_REF)
+    schema_of = dict(zip(map(_key, [*shapes, Problem]), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for one in operations:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schema_of)
+    hooks, data_schemas = webhooks()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tocsin",
+            "version": __version__,
+            "description": _INTRO,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [
+            *({"name": name, "description": text} for name, text in _TAGS.items()),
+            *(
+                {"name": name, "description": f"What receivers get: {profiles.load(name).title}."}
+                for name in profiles.names()
+            ),
+        ],
+        "paths": paths,
+        "webhooks": hooks,
+        "components": {
+            "schemas": {**_tidy(components), **data_schemas},
+            "examples": {code: _problem_example(code) for code in CODES},
+            "headers": {
+                "Request-Id": {
+                    "description": "Names this request in the log and the audit.",
+                    "schema": {"type": "string"},
+                },
+                "Idempotency-Replayed": {
+                    "description": "The answer of an earlier request with the same Idempotency-Key.",
+                    "schema": {"const": "true"},
+                },
+                "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+                "WWW-Authenticate": {"schema": {"type": "string"}},
+            },
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An account's API key, or the operator's. Scopes: publish, manage, read.",
+                }
+            },
+        },
+        "security": [{"key": []}],
+    }
+
+
+def implied_codes(one: Operation) -> tuple[str, ...]:
+    """Every code that the operation can answer with: its own, and those that follow from its declaration."""
+    codes = list(one.problems)
+    if one.query is not None or one.access is not Access.PUBLIC:
+        codes += ["malformed_request", "invalid"]
+    if one.access is not Access.PUBLIC:
+        codes += ["missing_key", "unknown_key", "store_unavailable"]
+        codes.append("operator_only" if one.access is Access.OPERATOR else "missing_scope")
+    if one.account is not AccountFrom.NONE or "{" in one.path:
+        codes.append("not_found")
+    if one.account is AccountFrom.KEY:
+        codes.append("account_required")
+    if one.method == "POST" or one.body is not None:
+        codes += ["malformed_json", "invalid", "data_invalid", "body_too_large"]
+    if one.method == "POST":
+        codes += ["idempotency_key_invalid", "idempotency_key_reused", "idempotency_running"]
+    if one.method not in ("GET", "HEAD"):
+        codes.append("commit_unknown")
+    return tuple(code for code in CODES if code in {*codes, "internal"})
+
+
+def parameters(one: Operation) -> list[dict[str, Any]]:
+    found = [_path_parameter(name) for name in _names(one.path)]
+    if one.query is not None:
+        found += [_query_parameter(field) for field in msgspec.structs.fields(one.query)]
+    if one.account is not AccountFrom.NONE:
+        found.append(
+            {
+                "name": "Tocsin-Account",
+                "in": "header",
+                "description": "For the operator's key: which account is meant.",
+                "schema": {"type": "string", "examples": [show("acc_", EXAMPLE_NUMBER)]},
+            }
+        )
+    if one.method == "POST":
+        found.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "Makes repeating safe for 24 hours: the same answer again, without its secrets.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            }
+        )
+    return found
+
+
+def _tidy(value: Any) -> Any:
+    """Docstrings without their line breaks; and patterns without what only Python needs at their end."""
+    if isinstance(value, dict):
+        tidied = {name: _tidy(one) for name, one in value.items()}
+        if isinstance(tidied.get("description"), str):
+            tidied["description"] = " ".join(tidied["description"].split())
+        if isinstance(tidied.get("pattern"), str):
+            tidied["pattern"] = tidied["pattern"].removesuffix(r"(?!\n)")
+        return tidied
+    return [_tidy(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _shapes(one: Operation) -> Iterable[Any]:
+    if one.body is not None:
+        yield one.body_shown or one.body
+    for answer in one.answers:
+        if answer.shape is not None:
+            yield answer.shape
+
+
+def _key(shape: Any) -> str:
+    return f"{getattr(shape, '__module__', '')}.{getattr(shape, '__qualname__', shape)}"
+
+
+def _operation(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": one.id,
+        "tags": [one.tag],
+        "summary": one.summary,
+        "description": one.description,
+        "parameters": parameters(one),
+        "responses": {**_answers(one, schema_of), **_problems(one)},
+    }
+    if one.access is Access.PUBLIC:
+        found["security"] = []
+    if one.body is not None:
+        shape = one.body_shown or one.body
+        content = {"schema": schema_of[_key(shape)], "example": one.body_example}
+        required = any(field.required for field in msgspec.structs.fields(shape))
+        found["requestBody"] = {"required": required, "content": {"application/json": content}}
+    return found
+
+
+def _answers(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
+    headers = {"Request-Id": {"$ref": "#/components/headers/Request-Id"}}
+    if one.method == "POST":
+        headers["Idempotency-Replayed"] = {"$ref": "#/components/headers/Idempotency-Replayed"}
+    found: dict[str, Any] = {}
+    for answer in one.answers:
+        shown: dict[str, Any] = {"description": answer.description, "headers": headers}
+        if answer.shape is not None:
+            content = {"schema": schema_of[_key(answer.shape)]}
+            if answer.example is not None:
+                content["example"] = answer.example
+            shown["content"] = {answer.media_type: content}
+        found[str(answer.status)] = shown
+    return found
+
+
+def _problems(one: Operation) -> dict[str, Any]:
+    by_status: dict[int, list[str]] = {}
+    for code in implied_codes(one):
+        by_status.setdefault(CODES[code].status, []).append(code)
+    found: dict[str, Any] = {}
+    for status, codes in sorted(by_status.items()):
+        headers: dict[str, Any] = {"Request-Id": {"$ref": "#/components/headers/Request-Id"}}
+        if status == 503:
+            headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+        if status == 401:
+            headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
+        found[str(status)] = {
+            "description": "; ".join(f"`{code}`: {CODES[code].title}" for code in codes),
+            "headers": headers,
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": _REF.format(name="Problem")},
+                    "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+                }
+            },
+        }
+    return found
+
+
+def _problem_example(code: str) -> dict[str, Any]:
+    cause = CODES[code]
+    value = {
+        "type": DOCS_PATH + code,
+        "title": cause.title,
+        "status": cause.status,
+        "detail": cause.meaning,
+        "code": code,
+        "request_id": show("req_", EXAMPLE_NUMBER),
+    }
+    return {"summary": cause.title, "value": value}
+
+
+def _names(path: str) -> list[str]:
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    prefix = PATH_IDS.get(name)
+    schema: dict[str, Any] = {"type": "string"}
+    if prefix is not None:
+        schema |= {"pattern": f"^{prefix}[0-9a-hjkmnp-tv-z]{{13}}$", "examples": [show(prefix, EXAMPLE_NUMBER)]}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameter(field: msgspec.structs.FieldInfo) -> dict[str, Any]:
+    schema = msgspec.json.schema(without_none(field.type), ref_template=_REF)
+    if "$defs" in schema:  # a named enumeration: written in place
+        (schema,) = schema["$defs"].values()
+    if field.default not in (None, msgspec.NODEFAULT):
+        schema["default"] = field.default
+    description = schema.pop("description", "")
+    return {"name": field.encode_name, "in": "query", "required": False, "description": description, "schema": schema}
