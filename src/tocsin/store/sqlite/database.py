@@ -67,6 +67,8 @@ def connect(path: Path, *, readonly: bool, cache_kib: int) -> apsw.Connection:
         connection.execute(f"PRAGMA cache_size = -{cache_kib}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA trusted_schema = OFF")
+    except apsw.NotADBError:
+        raise Misconfigured(f"{path} is no database; name another file in TOCSIN_DB, or move it away") from None
     except apsw.Error as error:
         raise Misconfigured(f"{path} cannot be opened: {error}") from None
     return connection

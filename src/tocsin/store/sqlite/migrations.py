@@ -55,8 +55,6 @@ def version(connection: apsw.Connection, path: Path) -> int:
         found = int(connection.pragma("user_version"))
         ours = int(connection.pragma("application_id")) == APPLICATION_ID
         empty = found == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0] == 0
-    except apsw.NotADBError:
-        raise Misconfigured(f"{path} is no database; name another file in TOCSIN_DB, or move it away") from None
     except apsw.Error as error:
         raise Misconfigured(f"{path} cannot be read: {error}") from None
     if not ours and not empty:
