@@ -1,7 +1,6 @@
 """What a dialect's signing secrets look like, as data: how they are made, and which of a user's are taken."""
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Literal
 
@@ -66,7 +65,7 @@ def _why_not_standard(text: str) -> str | None:
         return "it must begin with whsec_ (or whsk_ for ed25519); make one with: echo whsec_$(openssl rand -base64 32)"
     try:
         raw = base64.b64decode(text.removeprefix(signatures.SYMMETRIC), validate=True)
-    except binascii.Error:
+    except ValueError:
         return "what follows whsec_ is not padded standard base64 (A-Z a-z 0-9 + /)"
     if not _MIN_BYTES <= len(raw) <= _MAX_BYTES:
         return f"it holds {len(raw)} bytes; Standard Webhooks asks for {_MIN_BYTES} to {_MAX_BYTES}"

@@ -104,7 +104,7 @@ class Signer:
         spec = self._spec
         faults = []
         scheme = options.get(spec.scheme_option) if spec.scheme_option else None
-        if scheme is not None and scheme not in spec.schemes:
+        if scheme is not None and not (isinstance(scheme, str) and scheme in spec.schemes):
             faults.append(Fault(f"/options/{spec.scheme_option}", f"must be one of {', '.join(spec.schemes)}"))
         header = options.get(spec.header_option) if spec.header_option else None
         if header is not None:
