@@ -7,14 +7,17 @@ from tocsin.errors import Fault, Invalid
 
 MAX_HEADERS = 20
 _MAX_NAME = 256
-_MAX_VALUE = 4_096
+_MAX_VALUE = 4_096  # of a signed token with claims; longer ones belong into the body
+_MAX_ALL = 8_192  # names and values together: the half of what Node.js takes of a request (16 KiB), servers vary
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")  # RFC 9110 §5.5, ASCII only
 
 # What the sender, the connection or the signature says; cookies and proxies are not for webhooks.
-_REFUSED = frozenset({"host", "transfer-encoding", "connection", "expect", "cookie", "te", "trailer", "upgrade"})
-_REFUSED_PREFIXES = ("content-", "proxy-", "webhook-")
+_REFUSED = frozenset(
+    {"host", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "cookie"}
+)
+_REFUSED_PREFIXES = ("content-", "proxy-", "webhook-", "tocsin-")
 
 
 def check_custom_headers(headers: Mapping[str, str], own_headers: frozenset[str]) -> None:
@@ -27,6 +30,9 @@ def check_custom_headers(headers: Mapping[str, str], own_headers: frozenset[str]
     faults = []
     if len(headers) > MAX_HEADERS:
         faults.append(Fault("/headers", f"at most {MAX_HEADERS} headers can be added, not {len(headers)}"))
+    size = sum(len(name) + len(value) for name, value in headers.items())
+    if size > _MAX_ALL:
+        faults.append(Fault("/headers", f"all headers together are at most {_MAX_ALL} characters, not {size}"))
     seen: set[str] = set()
     for name, value in headers.items():
         fault = _fault(name, value, own_headers)
@@ -45,9 +51,9 @@ def _fault(name: str, value: str, own_headers: frozenset[str]) -> str | None:
     if len(name) > _MAX_NAME or not _TOKEN.fullmatch(name):
         return "a header's name is letters, digits and !#$%&'*+-.^_`|~ only"
     if lower in _REFUSED or lower.startswith(_REFUSED_PREFIXES) or lower in own_headers:
-        return "this header is set by Tocsin itself and cannot be changed"
+        return "this header is Tocsin's or the connection's own; choose another name"
     if len(value) > _MAX_VALUE:
         return f"a header's value is at most {_MAX_VALUE} characters"
     if not _VALUE.fullmatch(value):
-        return "a header's value is printable ASCII, with no line breaks and no blanks around it"
+        return "a header's value is printable ASCII, not empty, with no line breaks and no blanks around it"
     return None

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 
 _RANDOM_BYTES = 32
-_HINT_CHARACTERS = 8  # the prefix and four more: recognisable, and 24 of 256 bits
+_HINT_CHARACTERS = 8  # the prefix and four or five more: recognisable, and at most 30 of 256 bits
 
 
 def new_key(prefix: str, random_bytes: Callable[[int], bytes]) -> str:

@@ -96,6 +96,10 @@ def judged(address: Ip) -> Iterator[Ip]:
         yield inside
 
 
+def is_mapped(address: Ip) -> bool:
+    return isinstance(address, ipaddress.IPv6Address) and address in _MAPPED
+
+
 def within(address: Ip, networks: tuple[Network, ...]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 

@@ -1,12 +1,13 @@
 """Encryption at rest: AES-256-GCM, each secret bound to its account and webhook.
 
-A sealed value is one version byte, a random 96-bit nonce, and the ciphertext with its 128-bit tag. The account's and the
-webhook's id are authenticated with it, so that a row copied to another webhook does not open.
+A sealed value is one version byte, a random 96-bit nonce, and the ciphertext with its 128-bit tag. The ids of the
+account and the webhook are authenticated with it, so that a row copied to another webhook does not open.
 """
 
 import hashlib
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -56,21 +57,24 @@ def read_or_make_key(path: Path) -> bytes:
     The file appears whole or not at all, and one that exists is never written over.
 
     Raises:
-        Misconfigured: the file cannot be read or made, or holds something else.
+        Misconfigured: the file cannot be read or made, holds something else, or others may read it too.
     """
     try:
         if not path.exists():
             _make_key(path)
+        mode = path.stat().st_mode
         key = path.read_bytes()
     except OSError as error:
         raise Misconfigured(f"the key file {path} cannot be read or made: {error.strerror}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Misconfigured(f"the key file {path} can be read by others; run: chmod 600 {path}")
     if len(key) != KEY_BYTES:
         raise Misconfigured(f"the key file {path} does not hold {KEY_BYTES} bytes; bring the right one back")
     return key
 
 
 def _make_key(path: Path) -> None:
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")  # a crash leaves it behind, unused
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(handle, secrets.token_bytes(KEY_BYTES))
