@@ -435,7 +435,7 @@ def _utf8(text: str) -> bytes:
 
 
 def _texts(secret: str | Sequence[str]) -> Sequence[str]:
-    secrets = [secret] if isinstance(secret, str) else list(secret)
+    secrets = [secret] if isinstance(secret, str) else list(secret or ())
     if not secrets or not all(isinstance(one, str) and one for one in secrets):
         _fail(Cause.SECRET_MALFORMED, "the secret is empty; is the variable that should hold it set?")
     return secrets
