@@ -21,6 +21,9 @@ MAX_HEADER_LINES = 512
 MAX_KEPT_HEADER_BYTES = 16 * 1024
 # What the kernel may hold of an answer before it is read (it doubles the figure): of 1024 hostile receivers 64 MiB.
 _RECEIVE_BUFFER_BYTES = 32 * 1024
+# One read; libcurl does ten a turn at most. A receiver that floods with what leads to nothing, such as a chunk's
+# extension without end, so gets some 40 µs a turn, the most answers fit into one, and 16 KiB cost sixteen.
+_READ_BYTES = 1024
 # A certificate is looked at when a connection is made: how long one that has been withdrawn can go on counting.
 _LIFETIME_S = 3600
 # The first, and once more where a kept connection died before any answer: libcurl itself would go on to five.
@@ -59,7 +62,7 @@ def common_options(curl: pycurl.Curl, ca_file: str, idle_s: int) -> None:
     curl.setopt(pycurl.CAINFO, ca_file)
     curl.setopt(pycurl.MAXAGE_CONN, idle_s)
     curl.setopt(pycurl.MAXLIFETIME_CONN, _LIFETIME_S)
-    curl.setopt(pycurl.BUFFERSIZE, MAX_BODY_BYTES)
+    curl.setopt(pycurl.BUFFERSIZE, _READ_BYTES)
 
 
 class Transfer:
