@@ -98,7 +98,7 @@ async def _carry_out(services: Services, declared: Operation, request_id: str, s
     query = decode_query(scope["query_string"], declared.query or Empty)
     body, content = b"", None
     if declared.body is not None or declared.method == "POST":
-        body = await read_body(scope, receive, declared.max_body_bytes)
+        body = await read_body(header(scope, b"content-length"), receive, declared.max_body_bytes)
         content = decode_body(body, declared.body or Empty)
     call = Call(
         services,

@@ -296,8 +296,10 @@ def _refusal(call: Call, index: int, error: Exception) -> BatchResult:
         fields = {"request_id": call.request_id, "operation": publish_events.id, "status": 500}
         log.error("request_failed", exc_info=error, extra=fields)
     call.services.metrics.refused(found.code)
-    faults = tuple(Fault(f"/events/{index}{fault.pointer}", fault.detail) for fault in found.errors)
-    return BatchResult(status="refused", error=msgspec.structs.replace(found, errors=faults))
+    at = f"/events/{index}"
+    faults = tuple(Fault(at + fault.pointer, fault.detail) for fault in found.errors)
+    detail = at + found.detail if found.detail.startswith("/") else found.detail
+    return BatchResult(status="refused", error=msgspec.structs.replace(found, detail=detail, errors=faults))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

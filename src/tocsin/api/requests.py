@@ -20,6 +20,9 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_TIMEOUT_S = 30.0
 
 
+_BEARER = b"Bearer "  # as nearly everybody writes it
+
+
 class Gone(Exception):
     """The client went away before its request was complete: there is nobody to answer."""
 
@@ -31,20 +34,19 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """The whole body.
+async def read_body(declared: bytes | None, receive: Receive, max_bytes: int) -> bytes:
+    """The whole body. `declared`: the header Content-Length.
 
     Raises:
         TooLarge: as soon as it is known; no more than `max_bytes` and one chunk were in memory.
         Malformed: it did not arrive in time.
         Gone: the client closed the connection.
     """
-    declared = header(scope, b"content-length")
     if declared is not None and declared.isdigit() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
-        whole = bytes(message.get("body", b""))
+        whole: bytes = message.get("body", b"")
         if len(whole) > max_bytes:
             raise _too_large(max_bytes)
         return whole
@@ -83,6 +85,8 @@ def bearer(authorization: bytes | None) -> str:
     """
     if authorization is None:
         raise Unauthorised("send the header Authorization: Bearer, followed by an API key", code="missing_key")
+    if authorization.startswith(_BEARER) and not authorization.endswith(b" "):
+        return authorization[len(_BEARER) :].decode("latin-1")
     scheme, _, key = authorization.partition(b" ")
     key = key.strip()
     if scheme.lower() != b"bearer" or not key:

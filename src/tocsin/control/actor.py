@@ -16,6 +16,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     key_id: KeyId
     account_id: AccountId | None
     scopes: frozenset[Scope]
+    may_publish: bool  # what the hot path asks of the scopes
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):

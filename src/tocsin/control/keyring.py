@@ -12,7 +12,7 @@ from collections import OrderedDict
 from tocsin.clock import Clock, Millis
 from tocsin.control.actor import Principal
 from tocsin.errors import TocsinError
-from tocsin.model import KeyId
+from tocsin.model import KeyId, Scope
 from tocsin.security.keys import digest
 from tocsin.store.port import Keys
 
@@ -67,7 +67,12 @@ class Keyring:
         # A revocation can be seen by a poll while that read is under way: the poll knows better.
         if found is None or found.revoked_at is not None or found.id in self._revoked:
             return None
-        principal = Principal(key_id=found.id, account_id=found.account_id, scopes=found.scopes)
+        principal = Principal(
+            key_id=found.id,
+            account_id=found.account_id,
+            scopes=found.scopes,
+            may_publish=Scope.PUBLISH in found.scopes,
+        )
         self._principals[found.digest] = principal
         self._digests[found.id] = found.digest
         self._used[found.id] = Millis(0)
