@@ -47,18 +47,11 @@ class Publish:
         self._decode = msgspec.json.Decoder(NewEvent).decode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization = length = None
-        for key, value in scope["headers"]:
-            if key == b"authorization":
-                authorization = value
-            elif key == b"content-length":
-                length = value
-            elif key in _NOT_PLAIN:
-                await self._otherwise(scope, receive, send)
-                return
-        if scope["query_string"]:
+        plain = _plain(scope)
+        if plain is None:
             await self._otherwise(scope, receive, send)
             return
+        authorization, length = plain
         began_s = self._monotonic_s()
         request_id = ids.show("req_", self._next_id())
         metrics = self._metrics
@@ -100,6 +93,21 @@ class Publish:
         check_outer(body, data)
         at = None if new.timestamp is None else millis(new.timestamp, "/timestamp")
         return await self._publish(account_id, new.type, data, external_id=new.external_id, timestamp=at)
+
+
+def _plain(scope: Scope) -> tuple[bytes | None, bytes | None] | None:
+    """The headers Authorization and Content-Length; None where the request is more than plain."""
+    if scope["query_string"]:
+        return None
+    authorization = length = None
+    for key, value in scope["headers"]:
+        if key == b"authorization":
+            authorization = value
+        elif key == b"content-length":
+            length = value
+        elif key in _NOT_PLAIN:
+            return None
+    return authorization, length
 
 
 # A burst of events shares its seconds; the cache spares the calendar's arithmetic.
