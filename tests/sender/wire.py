@@ -76,6 +76,15 @@ class Connection:
         """Waits, unless the test is over."""
         self._stopped.wait(seconds)
 
+    def closed_by_client(self) -> bool:
+        """Whether the client has closed its end, by now."""
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def hang(self) -> None:
         """Says nothing until the client has closed or the test is over."""
         self.sock.settimeout(0.05)
