@@ -57,7 +57,7 @@ def test_each_is_cut_at_its_limit_and_recorded_truthfully(
     start_server: Callable[..., Server], receiver: LedgerReceiver
 ) -> None:
     """All of them at once, beside a well one: what is recorded is what happened, and memory stays flat."""
-    server = start_server()
+    server = start_server(retry_scale=100)  # one attempt each is what is looked at
     shop = server.operator.shop()
     hooks = {}
     for name, case in _CASES.items():

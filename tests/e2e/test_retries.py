@@ -1,5 +1,6 @@
 """Retries for real, on the profile's schedule, with `TOCSIN_RETRY_SCALE` making hours into seconds."""
 
+import itertools
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -26,7 +27,7 @@ def test_retries_follow_the_schedule(start_server: StartServer, receiver: Ledger
     delivery = shop.wait_delivery(receipt["id"], hook["id"], "failed", 30)
     arrivals = receiver.arrivals("/down")
     assert len(arrivals) == len(SCHEDULE_S) + 1
-    for delay_s, before, after in zip(SCHEDULE_S, arrivals, arrivals[1:], strict=True):
+    for delay_s, (before, after) in zip(SCHEDULE_S, itertools.pairwise(arrivals), strict=True):
         waited_s = after.at - before.answered_at
         least_s = delay_s * scale
         assert least_s <= waited_s <= least_s + max(0.1 * least_s, 1.0)

@@ -115,6 +115,7 @@ class Drill:
     receiver: LedgerReceiver
     webhook_ids: list[str] = field(default_factory=list)
     killed_at: list[float] = field(default_factory=list)
+    failed: list[Exception] = field(default_factory=list)  # of the publishers
     answers: defaultdict[int, list[tuple[str, bool]]] = field(default_factory=lambda: defaultdict(list))
 
     def run(self) -> Evidence:
@@ -160,10 +161,13 @@ class Drill:
     # --- publishing ---------------------------------------------------------------------------------------------
 
     def _publish(self, requests: tuple[tuple[int, ...], ...]) -> None:
-        for numbers in requests:
-            self._publish_one(numbers)
-            if self.plan.quiet:
-                self._insist(lambda n=numbers[0]: self._settled(n))
+        try:
+            for numbers in requests:
+                self._publish_one(numbers)
+                if self.plan.quiet:
+                    self._insist(lambda n=numbers[0]: self._settled(n))
+        except Exception as error:  # noqa: BLE001 - raised again where the drill waits
+            self.failed.append(error)
 
     def _publish_one(self, numbers: tuple[int, ...]) -> None:
         events = [self.shop.event(CLICK, f"drill-{number}", number=number) for number in numbers]
@@ -216,6 +220,8 @@ class Drill:
             self.server.start(next(lives, None))
 
     def _all_done(self, publishers: list[threading.Thread]) -> bool:
+        if self.failed:
+            raise self.failed[0]
         if any(publisher.is_alive() for publisher in publishers) or self._missing():
             return False
         try:

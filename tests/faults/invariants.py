@@ -1,5 +1,7 @@
 """What must hold of the evidence of any drill, each as one function that says what is broken."""
 
+import itertools
+import math
 from collections import Counter
 
 from tests.faults.drill import Evidence
@@ -73,23 +75,23 @@ def log_and_ledger_agree(evidence: Evidence) -> None:
         unlogged = _without_logged(arrivals, delivery["attempts"])
         for arrival in unlogged:
             fatal = [at for at in evidence.killed_at if 0 <= at - arrival.at <= _SETTLE_S]
-            assert fatal, f"{delivery['id']}: {arrival} is not in the log, and no kill explains it"
+            assert fatal, f"{delivery['id']}: the arrival at {arrival.at} is not in the log, and no kill explains it"
             after = [other for other in arrivals if arrival.at < other.at <= fatal[0]]
-            assert not after, f"{delivery['id']} was sent again before the kill: {arrival}, then {after}"
+            assert not after, f"{delivery['id']} was sent again before the kill, at {arrival.at} and again"
         if evidence.plan.quiet:
             assert not unlogged, f"{delivery['id']}: nothing was under way at the kill, and yet it was sent twice"
 
 
 def _without_logged(arrivals: list[Arrival], attempts: list[Json]) -> list[Arrival]:
-    """The arrivals that no attempt in the log stands for."""
+    """The arrivals that no attempt in the log stands for: an attempt stands for the first one after its start."""
     left = list(arrivals)
-    for attempt in sorted(attempts, key=lambda attempt: attempt["n"]):
-        start = parse_rfc3339(attempt["started_at"]) / 1000 - _SLACK_S
-        end = start + attempt["duration_ms"] / 1000 + 2 * _SLACK_S
-        meant = [arrival for arrival in left if start <= arrival.at <= end]
-        assert len(meant) == 1, f"attempt {attempt} stands for {len(meant)} arrivals of {arrivals}"
-        assert attempt["status_code"] == meant[0].answered, f"attempt {attempt} was answered {meant[0].answered}"
-        left.remove(meant[0])
+    ordered = sorted(attempts, key=lambda attempt: attempt["n"])
+    starts = [parse_rfc3339(attempt["started_at"]) / 1000 - _SLACK_S for attempt in ordered] + [math.inf]
+    for attempt, (start, end) in zip(ordered, itertools.pairwise(starts), strict=True):
+        own = next((arrival for arrival in left if start <= arrival.at < end), None)
+        assert own, f"attempt {attempt['n']} at {start} stands for none of {[arrival.at for arrival in arrivals]}"
+        assert attempt["status_code"] == own.answered, f"attempt {attempt['n']} was answered {own.answered}"
+        left.remove(own)
     return left
 
 
