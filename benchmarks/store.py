@@ -1,0 +1,343 @@
+"""The store alone: how near the journal comes to a bare group commit, on a store of 10,000 accounts that is not empty.
+
+    python benchmarks/store.py [--preload 1000000] [--events 40000] [--directory DIR]
+
+Bare is the least that any store must do: an event and its delivery in one transaction, then the attempt and the
+delivery's new state in a second one, by hand, in one thread. Only the ratios mean something from machine to machine.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from tocsin.clock import Millis, SystemClock
+from tocsin.ids import IdSource
+from tocsin.model import (
+    ALL_SCOPES,
+    Account,
+    ApiKey,
+    Attempt,
+    DeliveryState,
+    Outcome,
+    OutcomeKind,
+    Trigger,
+    Webhook,
+    WebhookSettings,
+    WebhookState,
+)
+from tocsin.store.port import Accepted, Change, DeliveryFilter, EventFilter, NewDelivery, NewEvent, Page, Settlement
+from tocsin.store.sqlite import SqliteStore, open_sqlite
+
+ACCOUNTS = 10_000
+BODY = b'{"click_id":"' + b"x" * 580 + b'"}'  # 595 bytes
+HEADERS = (
+    ("Content-Type", "application/json"),
+    ("User-Agent", "Tocsin/0.1.0"),
+    ("webhook-id", "evt_06f3k9w2zq8rt"),
+    ("webhook-timestamp", "1767225600"),
+    ("webhook-signature", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+)
+OUTCOME = Outcome(
+    kind=OutcomeKind.SUCCEEDED,
+    status_code=200,
+    headers=(("content-type", "text/plain"), ("content-length", "2")),
+    body=b"ok",
+    duration_us=1_500,
+    peer="127.0.0.1",
+)
+
+
+class Loaded:
+    """A store with its accounts, and events made for random ones of them."""
+
+    def __init__(self, store: SqliteStore, directory: Path, seed: int = 1) -> None:
+        self.store = store
+        self.path = directory / "tocsin.db"
+        self.clock = SystemClock()
+        self.ids = IdSource(self.clock, node=1)
+        self.random = random.Random(seed)
+        self.accounts: list[tuple[int, int]] = []  # account, webhook
+        self.epoch = 0
+
+    async def fill(self, accounts: int) -> None:
+        now = self.clock.now_ms()
+        change = Change(at=now, actor="operator", action="benchmark", subject="")
+
+        async def one() -> None:
+            account_id = self.ids.next()
+            await self.store.accounts.add(
+                Account(
+                    id=account_id,
+                    name="Brand",
+                    profile="standard",
+                    timezone="UTC",
+                    external_id=None,
+                    notify_email=None,
+                    settings={},
+                    config_version=1,
+                    created_at=now,
+                    updated_at=now,
+                ),
+                ApiKey(
+                    id=self.ids.next(),
+                    account_id=account_id,
+                    name="",
+                    hint="",
+                    digest=os.urandom(32),
+                    scopes=ALL_SCOPES,
+                    created_at=now,
+                    last_used_at=None,
+                    revoked_at=None,
+                ),
+                change,
+            )
+            webhook = Webhook(
+                id=self.ids.next(),
+                account_id=account_id,
+                version=0,
+                from_config=0,
+                state=WebhookState.ACTIVE,
+                status_reason=None,
+                status_since=now,
+                muted_until=None,
+                settings=WebhookSettings(url_shown="https://example.com/", events=("*",)),
+                sealed=os.urandom(200),
+                created_at=now,
+                updated_at=now,
+            )
+            await self.store.webhooks.add(webhook, None, change)
+            self.accounts.append((account_id, webhook.id))
+
+        for _ in range(0, accounts, 500):
+            await asyncio.gather(*(one() for _ in range(500)))
+        self.epoch = await self.store.ownership.acquire(now)
+
+    def events(self, n: int, *, claimed: bool = True, named: bool = False) -> list[NewEvent]:
+        now = self.clock.now_ms()
+        made = []
+        for _ in range(n):
+            account_id, webhook_id = self.random.choice(self.accounts)
+            made.append(
+                NewEvent(
+                    id=self.ids.next(),
+                    account_id=account_id,
+                    type="conversion.created",
+                    timestamp=now,
+                    accepted_at=now,
+                    data=BODY,
+                    external_id=f"{self.random.getrandbits(128):032x}" if named else None,
+                    digest=b"0123456789abcdef",
+                    source="api",
+                    config_version=2,
+                    matched=1,
+                    visitor_id=None,
+                    deliveries=(NewDelivery(id=self.ids.next(), webhook_id=webhook_id, claimed=claimed),),
+                )
+            )
+        return made
+
+    def settlements(self, delivery_ids: Sequence[int]) -> list[Settlement]:
+        now = self.clock.now_ms()
+        return [
+            Settlement(
+                delivery_id=id_,
+                attempt=Attempt(
+                    id=self.ids.next(),
+                    delivery_id=id_,
+                    n=1,
+                    trigger=Trigger.SCHEDULE,
+                    started_at=now,
+                    outcome=OUTCOME,
+                    method="POST",
+                    url_shown="https://example.com/hooks/in",
+                    request_headers=HEADERS,
+                    request_body=None,
+                    webhook_version=1,
+                ),
+                state=DeliveryState.SUCCEEDED,
+                due_at=None,
+                tries=1,
+                settled_at=now,
+            )
+            for id_ in delivery_ids
+        ]
+
+    async def deliver(self, events: Sequence[NewEvent]) -> None:
+        answers = await self.store.journal.ingest(events, self.epoch)
+        assert all(type(answer) is Accepted for answer in answers), answers
+        await self.store.journal.settle(self.settlements([e.deliveries[0].id for e in events]), self.epoch)
+
+
+# --- the least that must be done ------------------------------------------------------------------------------------
+
+BARE = """
+CREATE TABLE event (id INTEGER PRIMARY KEY, account_id INTEGER, type TEXT, at INTEGER, data BLOB) STRICT;
+CREATE TABLE delivery (id INTEGER PRIMARY KEY, event_id INTEGER, webhook_id INTEGER, state INTEGER) STRICT;
+CREATE TABLE attempt (id INTEGER PRIMARY KEY, delivery_id INTEGER, record BLOB) STRICT;
+"""
+RECORD = b"x" * 330  # what an attempt's record takes
+
+
+class Bare:
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "bare.db"
+        self.connection = connection = apsw.Connection(str(self.path))
+        connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536")
+        connection.execute(BARE)
+        self.ids = IdSource(SystemClock())
+
+    def deliver(self, n: int) -> None:
+        c, next_id = self.connection, self.ids.next
+        ids = [(next_id(), next_id(), next_id()) for _ in range(n)]
+        c.execute("BEGIN IMMEDIATE")
+        c.executemany(
+            "INSERT INTO event VALUES (?, ?, ?, ?, ?)", [(e, d, "conversion.created", e, BODY) for e, d, _ in ids]
+        )
+        c.executemany("INSERT INTO delivery VALUES (?, ?, ?, 12)", [(d, e, e) for e, d, _ in ids])
+        c.execute("COMMIT")
+        c.execute("BEGIN IMMEDIATE")
+        c.executemany("INSERT INTO attempt VALUES (?, ?, ?)", [(a, d, RECORD) for _, d, a in ids])
+        c.executemany("UPDATE delivery SET state = 20 WHERE id = ?", [(d,) for _, d, _ in ids])
+        c.execute("COMMIT")
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+def written_bytes() -> int:
+    """What this process has handed to the disk, as the system counts it."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("write_bytes"):
+            return int(line.split()[1])
+    return 0
+
+
+def measure(name: str, n: int, start: float, cpu: float, written: int, limit: float | None = None) -> float:
+    elapsed = time.perf_counter() - start
+    rate = n / elapsed
+    ratio = "" if limit is None else f"{rate / limit:8.2f}"
+    used = (time.process_time() - cpu) / n * 1e6
+    print(f"{name:44s}{rate:12,.0f}{ratio:>8s}{used:10.1f}{(written_bytes() - written) / n / 1024:10.2f}", flush=True)
+    return rate
+
+
+async def timed(name: str, n: int, limit: float | None, work: Callable[[], Awaitable[None]]) -> float:
+    start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
+    await work()
+    return measure(name, n, start, cpu, written, limit)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preload", type=int, default=1_000_000, help="events stored before measuring")
+    parser.add_argument("--events", type=int, default=40_000, help="events of each measurement")
+    parser.add_argument("--directory", type=Path, help="keep the database here and use it again")
+    options = parser.parse_args()
+    directory = options.directory or Path(tempfile.mkdtemp(prefix="tocsin-store-"))
+    directory.mkdir(exist_ok=True, parents=True)
+    try:
+        await run(directory, options.preload, options.events)
+    finally:
+        if options.directory is None:
+            shutil.rmtree(directory)
+
+
+async def run(directory: Path, preload: int, events: int) -> None:
+    store = await open_sqlite(directory / "tocsin.db", clock=SystemClock())
+    loaded = Loaded(store, directory)
+    await loaded.fill(ACCOUNTS)
+    print(f"{'':44s}{'events/s':>12s}{'ratio':>8s}{'cpu µs':>10s}{'KiB':>10s}")
+
+    async def fill() -> None:
+        for _ in range(0, preload, 2_000):
+            await loaded.deliver(loaded.events(2_000))
+
+    if preload:
+        await timed(f"preload of {preload:,}", preload, None, fill)
+
+    bare = Bare(directory)
+    for batch in (1, 10, 100, 1_000):
+        n = min(events, 2_000 * batch)
+        start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
+        for _ in range(0, n, batch):
+            bare.deliver(batch)
+        limit = measure(f"bare group commit, batches of {batch}", n, start, cpu, written)
+        for named in (False, True):
+
+            async def deliver(n: int = n, batch: int = batch, named: bool = named) -> None:
+                for _ in range(0, n, batch):
+                    await loaded.deliver(loaded.events(batch, named=named))
+
+            title = f"  journal{', with external ids' if named else ''}"
+            await timed(title, n, limit, deliver)
+
+    await reads(loaded)
+    await backlog(loaded, events)
+    await store.close()
+
+
+async def reads(loaded: Loaded) -> None:
+    """Lists of an account among ten thousand."""
+    store = loaded.store
+
+    async def calls(name: str, call: Callable[[int, int], Awaitable[object]], n: int = 300) -> None:
+        times = []
+        for _ in range(n):
+            account_id, webhook_id = loaded.random.choice(loaded.accounts)
+            start = time.perf_counter()
+            await call(account_id, webhook_id)
+            times.append(time.perf_counter() - start)
+        times.sort()
+        print(f"{name:44s}{times[n // 2] * 1e3:9.2f} ms p50{times[n * 99 // 100] * 1e3:9.2f} ms p99")
+
+    page = Page(limit=50)
+    await calls("events of an account", lambda a, _: store.records.events(a, EventFilter(), page))
+    await calls("deliveries of an account", lambda a, _: store.records.deliveries(a, DeliveryFilter(), page))
+    await calls("deliveries of a webhook", lambda a, w: store.records.deliveries(a, DeliveryFilter(webhook_id=w), page))
+    failed = DeliveryFilter(state=DeliveryState.FAILED)
+    await calls("failed deliveries of an account", lambda a, _: store.records.deliveries(a, failed, page))
+    await calls("snapshot of an account", lambda a, _: store.snapshots.snapshot(a))
+
+
+async def backlog(loaded: Loaded, events: int) -> None:
+    """Claims and settlements of a backlog, with few and with very many waiting."""
+    store = loaded.store
+    for waiting in (events, 10 * events):
+        for _ in range(0, waiting, 2_000):
+            await store.journal.ingest(loaded.events(2_000, claimed=False), loaded.epoch)
+        total = (await store.records.counts())["waiting"]
+        claimed: list[int] = []
+
+        async def claim(claimed: list[int] = claimed) -> None:
+            lanes = loaded.random.sample(loaded.accounts, 2_000)
+            for i in range(0, len(lanes), 100):
+                wants = [(webhook_id, 2) for _, webhook_id in lanes[i : i + 100]]
+                answer = await store.journal.claim(wants, Millis(loaded.clock.now_ms() + 1), loaded.epoch)
+                claimed += [one.id for one in answer.claimed]
+
+        start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
+        await claim()
+        measure(f"claims of 100 lanes, {total:,} or more waiting", len(claimed), start, cpu, written)
+        start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
+        for i in range(0, len(claimed), 500):
+            await store.journal.settle(loaded.settlements(claimed[i : i + 500]), loaded.epoch)
+        measure("  settled", len(claimed), start, cpu, written)
+        start = time.perf_counter()
+        told, after = 0, 0
+        while page := await store.journal.lanes(after, 1_000):
+            told, after = told + len(page), page[-1].webhook_id
+        print(f"{f'  lanes: {told:,} told in':44s}{(time.perf_counter() - start) * 1e3:9.1f} ms")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
