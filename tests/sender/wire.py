@@ -28,6 +28,7 @@ class Connection:
         self.sock = sock
         self.number = number  # 1, 2, …
         self.written = 0
+        self.received = 0
         self._buffer = b""
         self._stopped = stopped
 
@@ -54,6 +55,7 @@ class Connection:
             data = self.sock.recv(65536)
         except OSError:
             return False
+        self.received += len(data)
         self._buffer += data
         return bool(data)
 

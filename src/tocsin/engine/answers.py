@@ -151,6 +151,7 @@ def _tls(message: str) -> str:
         ("protocol version", "The receiver offers no version of TLS from 1.2 on."),
         ("wrong version number", "What answers there does not speak TLS; is it plain http?"),
         ("packet length too long", "What answers there does not speak TLS; is it plain http?"),
+        ("broken pipe", "The receiver broke off the TLS handshake."),
         ("reset by peer", "The receiver broke off the TLS handshake."),
         ("eof", "The receiver broke off the TLS handshake."),
     ):

@@ -173,7 +173,7 @@ class Transfer:
         if ip not in self._route.ips:
             self._refused = f"{ip} is not an address of the receiver"
         elif (why := self._refusal(ip)) is not None:
-            self._refused = f"{ip} is not a public address: {why}"
+            self._refused = why
         else:
             return False
         return True
