@@ -14,12 +14,16 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from tests.api import conformity
 from tests.support.api import Api, ApiAnswer, Json, Operator, Shop
 from tocsin.app import App, open_app
 from tocsin.clock import Clock
 from tocsin.config import Settings
 
 T = TypeVar("T")
+
+HOOK = "http://127.0.0.1:9999/hooks"  # an address that is let through, and where nobody listens
+GONE = b"the client closes the connection"  # as a chunk
 
 
 class Site:
@@ -66,10 +70,10 @@ class Site:
         self,
         method: str,
         target: str,
-        chunks: Sequence[bytes] = (b"",),
+        chunks: list[bytes] | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> ApiAnswer:
-        """One request as ASGI has it; `chunks` are the body's messages."""
+        """One request as ASGI has it; `chunks` are the body's messages. The answer is held against the description."""
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -85,7 +89,9 @@ class Site:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8400),
         }
-        return self.run(_ask(self.app.asgi, scope, list(chunks)))
+        answer = self.run(_ask(self.app.asgi, scope, [b""] if chunks is None else chunks))
+        conformity.check(method, target, answer)
+        return answer
 
 
 async def _ask(app: Any, scope: Any, chunks: list[bytes]) -> ApiAnswer:
@@ -95,6 +101,8 @@ async def _ask(app: Any, scope: Any, chunks: list[bytes]) -> ApiAnswer:
         if not chunks:
             return {"type": "http.disconnect"}
         body = chunks.pop(0)
+        if body is GONE:
+            return {"type": "http.disconnect"}
         return {"type": "http.request", "body": body, "more_body": bool(chunks)}
 
     async def send(message: Any) -> None:

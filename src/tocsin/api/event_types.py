@@ -64,9 +64,8 @@ def _shown(event_type: EventType) -> EventTypeShown:
     "GET",
     "/v1/event-types",
     access=Access.READ,
-    answers=(
-        Answer(200, EventTypeList, "The whole catalogue", {"data": [_EXAMPLE], "next_cursor": None, "has_more": False}),
-    ),
+    query=EventTypeQuery,
+    answers=(Answer(200, EventTypeList, "By name", {"data": [_EXAMPLE], "next_cursor": None, "has_more": False}),),
 )
 async def list_event_types(call: Call) -> Reply:
     """List event types.
