@@ -64,7 +64,6 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("tocsin_attempts_in_flight", "gauge", "attempts", "Attempts under way."),
     MetricSpec("tocsin_settle_queue", "gauge", "attempts", "Outcomes waiting to be written."),
     MetricSpec("tocsin_lanes", "gauge", "lanes", "Webhooks with something to do or a run of failures."),
-    MetricSpec("tocsin_lanes_ready", "gauge", "lanes", "Webhooks that could start an attempt now."),
     MetricSpec(
         "tocsin_deliveries_waiting", "gauge", "deliveries", "Waiting deliveries in the store, counted to a bound."
     ),
@@ -238,13 +237,9 @@ _WHY = {"reason": "why"}
 
 LOG_EVENTS: Mapping[str, LogSpec] = {
     # life
-    "server_started": LogSpec(
-        "The server takes requests.", {"address": "where", "db": "the store", "version": "Tocsin's"}
-    ),
+    "server_started": LogSpec("The server takes requests.", {"address": "where", "db": "store", "version": "its own"}),
     "server_stopping": LogSpec("No new work is begun; attempts under way may end.", {"drain_s": "seconds at most"}),
     "server_stopped": LogSpec("Everything that was begun is written down."),
-    "operator_key_made": LogSpec("The operator's first key was made and printed, once.", {"hint": "how it begins"}),
-    "vault_key_made": LogSpec("The key of the secrets at rest was made; keep a copy of it.", {"path": "its file"}),
     "retries_scaled": LogSpec("TOCSIN_RETRY_SCALE: retries do not follow the schedules.", {"scale": "factor"}),
     "guard_opened": LogSpec(
         "The outbound guard lets through more than public https addresses.",
@@ -256,18 +251,25 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "The system disabled a webhook; its deliveries wait.", {**_WEBHOOK, "state": "disabled or failed"}
     ),
     "caretaking_failed": LogSpec("A webhook's state could not be written; the next attempt tries again.", _WHY),
+    "notice_unsent": LogSpec("An e-mail to a webhook's owner could not be sent; it is tried a few times.", _WHY),
+    "notice_dropped": LogSpec("Too many e-mails wait; one to a webhook's owner was dropped.", {"webhook": "its id"}),
     "render_failed": LogSpec("An event could not be rendered for a webhook.", {"delivery": "its number"}),
     # the store
-    "commit_failed": LogSpec("A transaction of events failed.", {"events": "how many", **_WHY}),
+    "store_failed": LogSpec("A transaction failed and was rolled back.", {**_WHY, "jobs": "calls that waited for it"}),
+    "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
     "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),
+    "claim_failed": LogSpec("A claim ended in an unexpected error; tried again in a second."),
+    "drop_failed": LogSpec("Deliveries of a deleted webhook could not be cancelled; the next start does it.", _WHY),
+    "fan_out_waits": LogSpec("Deliveries of an event with many webhooks could not be written; tried again.", _WHY),
     "settle_waits": LogSpec(
         "Outcomes could not be written; sending pauses until they are.", {"attempts": "how many", **_WHY}
     ),
-    "event_unstorable": LogSpec("The database refused one event; its neighbours were kept.", _WHY),
-    "delivery_poisoned": LogSpec(
-        "A delivery was claimed again and again without an outcome and was ended.",
-        {"delivery": "its number", "claims": "how often"},
+    "settle_refused": LogSpec("One outcome cannot be written; its delivery is sent again.", {"delivery": "its number"}),
+    "ownership_lost": LogSpec(
+        "Another process owns the deliveries; what this one knew is left to it.",
+        {"attempts": "outcomes not written", "releases": "deliveries not given back"},
     ),
+    "purge_waits": LogSpec("Retention could not remove what is old; tried again later.", _WHY),
     "purged": LogSpec(
         "Retention removed what was old.",
         dict.fromkeys(("bodies", "events", "deliveries", "attempts", "dedupe", "idempotency", "accounts"), "rows"),

@@ -69,7 +69,7 @@ def test_a_given_secret_is_taken(shop: LocalShop):
         ({"rate_limit": 1e9}, "invalid", "/rate_limit"),
         ({"max_in_flight": 0}, "invalid", "/max_in_flight"),
         ({"max_in_flight": 257}, "invalid", "/max_in_flight"),
-        ({"options": {"digest": {}}}, "invalid", "/options/digest"),
+        ({"options": {"digest": {}}}, "option_invalid", "/options/digest"),
         ({"name": "a\tb"}, "invalid", "/name"),
         ({"description": "x" * 2001}, "invalid", "/description"),
         ({"enabled": "yes"}, "invalid", "/enabled"),

@@ -258,6 +258,12 @@ CODES: Mapping[str, Cause] = {
         "At most 20 headers; not those that frame the request, sign it, or belong to the connection.",
         "Each entry of errors names one header and why.",
     ),
+    "option_invalid": Cause(
+        422,
+        "An option cannot be taken",
+        "Options belong to the account's profile and the webhook's channel; others are refused, not ignored.",
+        "Each entry of errors points to one option and says which there are, or what it may be.",
+    ),
     "secret_invalid": Cause(
         422,
         "The secret does not have the profile's form",

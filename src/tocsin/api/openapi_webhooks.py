@@ -31,10 +31,21 @@ def webhooks() -> tuple[Json, Json]:
         for entry in profile.catalogue.values():
             event_type = entry.event_type
             ref = f"{name}.{event_type.name}"
-            # An id of its own keeps references within the schema there.
-            schemas[ref] = {"$id": f"urn:tocsin:{name}:{event_type.name}", **event_type.schema}
+            schemas[ref] = _moved(event_type.schema, f"#/components/schemas/{ref}")
             hooks[ref] = {"post": _post(profile, event_type, f"#/components/schemas/{ref}")}
     return hooks, schemas
+
+
+def _moved(schema: Any, to: str) -> Any:
+    """The schema with its references within itself leading to where it stands now."""
+    if isinstance(schema, Mapping):
+        return {
+            name: to + value[1:]
+            if name == "$ref" and isinstance(value, str) and value.startswith("#")
+            else _moved(value, to)
+            for name, value in schema.items()
+        }
+    return [_moved(one, to) for one in schema] if isinstance(schema, list | tuple) else schema
 
 
 def _post(profile: Profile, event_type: EventType, ref: str) -> Json:

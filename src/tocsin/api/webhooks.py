@@ -123,6 +123,7 @@ def webhook_id_of(call: Call) -> WebhookId:
         "unknown_event_type",
         "filter_invalid",
         "header_refused",
+        "option_invalid",
         "secret_invalid",
         "webhook_limit",
     ),
@@ -173,7 +174,14 @@ async def get_webhook(call: Call) -> Reply:
     body=WebhookPatch,
     body_example={"events": ["*"], "headers": {"X-Api-Token": None}},
     answers=(Answer(200, WebhookShown, "The webhook as it is now", {**EXAMPLE, "events": ["*"], "headers": {}}),),
-    problems=("url_refused", "unknown_event_type", "filter_invalid", "header_refused", "changed_meanwhile"),
+    problems=(
+        "url_refused",
+        "unknown_event_type",
+        "filter_invalid",
+        "header_refused",
+        "option_invalid",
+        "changed_meanwhile",
+    ),
 )
 async def change_webhook(call: Call) -> Reply:
     """Change a webhook.

@@ -86,7 +86,14 @@ def check_settings(view: AccountView, settings: WebhookSettings, headers: Mappin
 
 
 def check_options(view: AccountView, options: Mapping[str, Any]) -> None:
-    """An option that nothing reads is refused, not kept: no profile and no channel of this version has any."""
-    if options:
-        says = f"there is no such option; the profile {view.profile.name} has none on the channel standard"
-        raise Invalid("an option is unknown", faults=[Fault(f"/options/{name[:64]}", says) for name in options][:20])
+    """An option that nothing reads is refused, not kept."""
+    profile = view.profile
+    known = profile.option_names
+    there_are = f"there are {', '.join(sorted(known))}" if known else f"the profile {profile.name} has none"
+    faults = [
+        Fault(f"/options/{name[:64]}", f"there is no such option{nearest(name, known)}; {there_are}")
+        for name in [name for name in options if name not in known][:20]
+    ]
+    if faults:
+        raise Invalid("an option is unknown", code="option_invalid", faults=faults)
+    profile.check_options(options)

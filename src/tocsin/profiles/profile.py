@@ -90,6 +90,11 @@ class Profile:
         """
         secret_forms.check(self._secret, text)
 
+    @property
+    def option_names(self) -> frozenset[str]:
+        """Those of a webhook's options that the dialect gives a meaning."""
+        return self._signer.option_names
+
     def check_options(self, options: Mapping[str, object]) -> None:
         """Takes those of a webhook's options that the dialect gives a meaning; passes over the others.
 

@@ -95,6 +95,11 @@ class Signer:
             names.add(self._header.lower())
         return frozenset(names)
 
+    @property
+    def option_names(self) -> frozenset[str]:
+        """The options of a webhook that the signature reads."""
+        return frozenset(filter(None, (self._spec.scheme_option, self._spec.header_option)))
+
     def check_options(self, options: Mapping[str, object]) -> None:
         """Takes the options of a webhook that are the signature's; the others are not its business.
 
