@@ -417,7 +417,7 @@ def test_a_hanging_name_ends_at_the_time_limit_and_delays_nobody():
 
         began = time.monotonic()
         quick, hung = run(main())
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
     assert all(outcome.ok for outcome in quick)
     assert {outcome.kind for outcome in hung} == {OutcomeKind.TIMEOUT}
     assert hung[0].error == "a0.hang.example had not been resolved within 1 s."
@@ -438,4 +438,4 @@ def test_time_spent_resolving_counts():
     with NameServer(slow) as names, RawServer(script, host="127.0.0.7") as server:
         (outcome,) = send_to(f"http://a.example:{server.port}/", servers=[names.address], timeout_s=0.8)
     assert outcome.kind is OutcomeKind.TIMEOUT
-    assert 750_000 < outcome.duration_us < 1_050_000
+    assert 750_000 < outcome.duration_us < 1_500_000

@@ -84,6 +84,7 @@ class Transfer:
         curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
         self._refusal = refusal
         self._is_post: bool | None = None
+        self._timeout_ms = 0
         self.request: Request
         self.done: Callable[[Outcome], None]
         self._route = _NOWHERE
@@ -131,7 +132,10 @@ class Transfer:
             if is_post:
                 setopt(pycurl.POSTFIELDS, request.body)
             setopt(pycurl.HTTPHEADER, _header_lines(request))
-            setopt(pycurl.TIMEOUT_MS, max(1, int((request.timeout_s - waited_s) * 1000)))
+            timeout_ms = max(1, int((request.timeout_s - waited_s) * 1000))
+            if timeout_ms != self._timeout_ms:
+                setopt(pycurl.TIMEOUT_MS, timeout_ms)
+                self._timeout_ms = timeout_ms
         except (pycurl.error, UnicodeError, TypeError) as error:
             raise ValueError(str(error)) from None
 
@@ -275,12 +279,14 @@ class Transfer:
         self.curl.close()
 
 
-def _header_lines(request: Request) -> list[bytes]:
-    if any(_BREAKS.search(name) or _BREAKS.search(value) for name, value in request.headers):
+def _header_lines(request: Request) -> list[str] | list[bytes]:
+    # No interim answer is waited for, and libcurl's own Accept says nothing. An empty value is written with a
+    # semicolon; with a colon it would take the header out.
+    lines = ["Expect:", "Accept:"]
+    lines += [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
+    text = "".join(lines)
+    if text.isascii() and text.isprintable():
+        return lines
+    if _BREAKS.search(text):
         raise ValueError("a header holds a line break or a NUL")
-    lines = [b"Expect:", b"Accept:"]  # no interim answer is waited for; libcurl's own Accept says nothing
-    for name, value in request.headers:
-        # An empty value is written with a semicolon; with a colon it would take the header out.
-        line = f"{name}: {value}" if value else f"{name};"
-        lines.append(line.encode("latin-1"))
-    return lines
+    return [line.encode("latin-1") for line in lines]
