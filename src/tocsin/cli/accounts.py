@@ -1,6 +1,5 @@
 """``tocsin accounts``: the tenants, for the operator."""
 
-import json
 from typing import Any
 
 from tocsin.cli.client import Client, segment
@@ -8,6 +7,7 @@ from tocsin.cli.connection import HERE, Connection
 from tocsin.cli.exits import USAGE, Failure
 from tocsin.cli.groups import command_group
 from tocsin.cli.output import AsJson, Flag, put_json, put_pairs, put_table, say
+from tocsin.cli.reading import parse_object
 
 app = command_group("accounts", "The tenants (operator).")
 
@@ -92,21 +92,6 @@ def delete(account: str, /, *, yes: Flag = False, at: Connection = HERE) -> None
             raise Failure(USAGE, f"this removes {found['name']} ({account}) with all it has; add --yes to do it")
         client.call("DELETE", f"/v1/accounts/{segment(account)}")
     say(f"Removed {account}.")
-
-
-def parse_object(text: str, name: str) -> dict[str, Any]:
-    """A flag's JSON object.
-
-    Raises:
-        Failure: it is none.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise Failure(USAGE, f"{name} is no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Failure(USAGE, f"{name} is no JSON object")
-    return value
 
 
 def _put(account: dict[str, Any], *, as_json: bool) -> None:

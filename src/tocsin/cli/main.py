@@ -11,6 +11,8 @@ from cyclopts import App, CycloptsError, Group
 
 from tocsin import __version__
 from tocsin.cli import exits
+from tocsin.cli.output import say
+from tocsin.errors import Misconfigured, TocsinError
 
 _RUN = Group("Run", sort_key=1)
 _SEND = Group("Publish and receive", sort_key=2)
@@ -24,8 +26,15 @@ _HELP = (
     "4 not found, 5 rejected as invalid, 6 not delivered or not verified, 7 unreachable."
 )
 
+_SERVE = (
+    "Run the server: API and dispatcher in one process.\n\n"
+    "It says its address and, at its very first start, the operator's key. Every setting is a flag, a variable "
+    "(--allow-http is TOCSIN_ALLOW_HTTP) or a key of tocsin.toml (allow_http), the first of these being the strongest; "
+    "TOCSIN_ADMIN_KEY and TOCSIN_SECRET_KEY are no flags, since other users of the machine see those."
+)
+
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
-    ("serve", "serve:serve", _RUN, "Run the server: API and dispatcher in one process."),
+    ("serve", "serve:serve", _RUN, _SERVE),
     ("demo", "demo:demo", _RUN, "Show it all at work: a real server, receivers good and bad, several hundred events."),
     ("send", "send:send", _SEND, "Publish an event."),
     ("listen", "listen:listen", _SEND, "Receive webhooks here: show them, verify them, answer as told."),
@@ -73,6 +82,9 @@ def run(tokens: Sequence[str]) -> int:
         return _end(failure.code, failure.detail, *failure.lines)
     except CycloptsError as error:
         return _end(exits.USAGE, str(error), "tocsin --help lists the commands, tocsin COMMAND --help its options.")
+    except TocsinError as error:
+        code = exits.USAGE if isinstance(error, Misconfigured) else exits.of_status(error.status)
+        return _end(code, error.detail, *(f"  {fault.pointer}: {fault.detail}" for fault in error.faults))
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
@@ -83,8 +95,6 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def _end(code: int, detail: str, *lines: str) -> int:
-    from tocsin.cli.output import say
-
     say(f"tocsin: {detail}")
     for line in lines:
         say(line)

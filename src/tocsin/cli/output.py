@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
@@ -80,7 +81,7 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown := clean(_cell(cell)), style=_COLOURS.get(shown, "")) for cell in row))
-    console().print(table)
+    _print(table)
 
 
 def put_pairs(pairs: Mapping[str, object]) -> None:
@@ -95,7 +96,7 @@ def put_pairs(pairs: Mapping[str, object]) -> None:
         if value is not None and value not in ("", [], {}):
             shown = clean(_cell(value))
             table.add_row(name, Text(shown, style=_COLOURS.get(shown, "")))
-    console().print(table)
+    _print(table)
 
 
 def put_text(text: str, *, style: str = "", indent: int = 0) -> None:
@@ -135,6 +136,17 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1000:.0f} ms"
+
+
+def _print(table: "Table") -> None:
+    """A table, and where it goes to no terminal without the spaces that fill its last column."""
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
 def _cell(value: object) -> str:

@@ -1,13 +1,11 @@
 """``tocsin webhooks``: subscriptions, and what can be done with them."""
 
 import time
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from tocsin.cli import attempts
-from tocsin.cli.accounts import parse_object
 from tocsin.cli.client import Client, segment
 from tocsin.cli.connection import HERE, Connection
 from tocsin.cli.exits import OK, UNDELIVERED, USAGE, Failure
@@ -24,6 +22,7 @@ from tocsin.cli.output import (
     put_text,
     say,
 )
+from tocsin.cli.reading import parse_object, split_headers
 
 app = command_group("webhooks", "Subscriptions: where, which events, in what state.")
 
@@ -324,21 +323,6 @@ def preview(
         put_text(f"{name}: {value}")
     put_text("")
     put_text(pretty_body(shown["body"]))
-
-
-def split_headers(headers: Sequence[str]) -> dict[str, str]:
-    """``Name: value`` each.
-
-    Raises:
-        Failure: one has no colon.
-    """
-    found = {}
-    for header in headers:
-        name, colon, value = header.partition(":")
-        if not colon or not name.strip():
-            raise Failure(USAGE, f"--header {header!r} is not of the form 'Name: value'")
-        found[name.strip()] = value.strip()
-    return found
 
 
 def _path(webhook: str) -> str:

@@ -1,0 +1,81 @@
+"""The server's settings as flags, for the commands that work on the installation itself."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from tocsin.cli.exits import USAGE, Failure
+
+if TYPE_CHECKING:
+    from tocsin.config import Settings
+
+_GROUP = Group("Settings", sort_key=80)
+_Text = Annotated[str | None, Parameter(group=_GROUP, negative=(), show_default=False)]
+_DEFAULT_FILE = Path("tocsin.toml")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SettingFlags:
+    """Each is also a ``TOCSIN_*`` variable and a key of tocsin.toml; the flag is the strongest.
+
+    Secrets are no flags: other users of the machine see those.
+    """
+
+    config: Annotated[Path | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
+    """The file of settings; tocsin.toml here, where there is one."""
+
+    db: _Text = None
+    """The database: sqlite:///tocsin.db unless said otherwise."""
+
+    host: _Text = None
+    """The address to listen at: 127.0.0.1 unless said otherwise."""
+
+    port: Annotated[int | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
+    """The port to listen at: 8400 unless said otherwise; 0 takes a free one."""
+
+    public_url: _Text = None
+    """Where the server is seen from outside, for links in e-mails."""
+
+    allow_http: Annotated[bool | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
+    """Take plain-http webhook addresses too."""
+
+    allow_networks: _Text = None
+    """Networks that the outbound guard lets through, as CIDRs, separated by commas."""
+
+    retry_scale: Annotated[float | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
+    """Multiply every retry delay; for drills and development."""
+
+    ca_file: _Text = None
+    """Trust anchors for receivers' certificates, instead of certifi's."""
+
+    dns_servers: _Text = None
+    """Name servers, separated by commas, instead of the system's."""
+
+    log_format: Annotated[Literal["text", "json"] | None, Parameter(group=_GROUP, negative=(), show_default=False)] = (
+        None
+    )
+    """How the log is written."""
+
+    drain_s: Annotated[float | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
+    """How many seconds a stop waits for attempts under way."""
+
+    def load(self) -> "Settings":
+        """Merges flags, variables and file.
+
+        Raises:
+            Misconfigured: a name is unknown or a value does not fit.
+            Failure: the named file is not there.
+        """
+        from tocsin import config
+
+        if self.config is not None and not self.config.is_file():
+            raise Failure(USAGE, f"--config {self.config}: there is no such file")
+        flags = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "config"}
+        return config.load(flags, os.environ, self.config or _DEFAULT_FILE)
+
+
+NO_FLAGS = SettingFlags()

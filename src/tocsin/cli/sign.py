@@ -1,0 +1,68 @@
+"""``tocsin sign``: the headers that a webhook with this body would carry."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tocsin.cli.exits import USAGE, Failure
+from tocsin.cli.output import AsJson, put, put_json
+from tocsin.cli.reading import parse_object, read_bytes, read_instant
+from tocsin.cli.verify import Secrets
+
+
+def sign(
+    file: Path,
+    /,
+    *,
+    secret: Secrets = (),
+    profile: str = "standard",
+    event: str | None = None,
+    event_type: Annotated[str, Parameter(name="--type")] = "",
+    webhook: str = "wh_0000000000000",
+    when: str | None = None,
+    options: str | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a body; print the headers, for instance for curl --header @FILE.
+
+    Args:
+        file: The body, signed byte for byte. - is stdin.
+        secret: The webhook's secret (or whsk_… for ed25519); repeatable where the dialect signs with several.
+        profile: The dialect.
+        event: The event's id; a new one unless given.
+        event_type: The event's type, for dialects that have it in a header.
+        webhook: The webhook's id, for dialects that have it in a header.
+        when: The instant (RFC 3339) of signing, instead of now.
+        options: The webhook's options, as a JSON object.
+        as_json: Print JSON.
+    """
+    from tocsin import ids, profiles
+    from tocsin.clock import Millis, SystemClock
+
+    if not secret:
+        raise Failure(USAGE, "give the webhook's secret with --secret or TOCSIN_WEBHOOK_SECRET")
+    dialect = profiles.load(profile)
+    for one in secret:
+        dialect.check_secret(one)
+    chosen = {} if options is None else parse_object(options, "--options")
+    dialect.check_options(chosen)
+    body = read_bytes(file)
+    clock = SystemClock()
+    at = clock.now_ms() if when is None else Millis(read_instant(when, "--when"))
+    facts = profiles.Facts(
+        event_id=event or ids.show(ids.PREFIXES["event"], ids.IdSource(clock).next()),
+        type=event_type,
+        timestamp=at,
+        data=b"{}",
+        webhook_id=webhook,
+        account_id="acc_0000000000000",
+        account_external_id=None,
+        account_name="",
+    )
+    headers = dialect.sign(facts, body, secret, at, chosen)
+    if as_json:
+        put_json(dict(headers))
+    else:
+        for name, value in headers:
+            put(f"{name}: {value}")
