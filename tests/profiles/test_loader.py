@@ -86,7 +86,7 @@ CLICK = "events/click.created.schema.json"
         ("standard", CLICK, "#/$defs/visitor", "https://example.com/visitor.json", "$ref: 'https://example.com"),
         ("standard", CLICK, '"minLength": 1', '"minLength": "x"', CLICK),
         ("standard", CLICK, '"required"', '"required', "line "),
-        ("standard", "examples/click.created.json", '"clk_01JP9QK6X3"', "7", "/click_id: 7 is not of type"),
+        ("standard", "examples/click.created.json", '"clk_01JP9QK6X3"', "7", "/click_id: "),
         ("standard", "examples/click.created.json", '"0.42"', "1e999", "/cost: a number too large"),
         (
             "standard",
