@@ -51,6 +51,10 @@ _UNWELL_SHARE = 0.5
 _MAX_HELD = 8_192
 _MAX_HELD_BYTES = 64 << 20
 
+# Idle lanes that are kept with what was learned of their receivers: some 500 bytes each.
+_MAX_IDLE_LANES = 16_384
+_PRUNE_MS = 10_000
+
 _CLAIM_LANES = 128  # lanes asked about in one claim: a transaction of some milliseconds
 _LANES_PAGE = 1_000
 _RETRY_STORE_MS = 1_000  # how soon a claim is tried again when the store did not answer
@@ -101,6 +105,7 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._claims: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._prune_at = Millis(0)
         self._pumping = False
         self._stopping = True
         self._abandoning = False
@@ -188,12 +193,24 @@ class Dispatcher:
         lane.reserved -= 1
         self._schedule(lane, self._clock.now_ms())
 
-    def hand_over(self, claimed: Claimed) -> None:
+    def hand_over(self, claimed: Claimed, now: Millis) -> None:
         """Takes a delivery that is durable, already claimed, into its reserved place."""
         lane = self._lanes[claimed.webhook_id]
         lane.reserved -= 1
+        if (
+            not lane.queue
+            and not lane.unwell
+            and not self._rotation
+            and self._in_flight < MAX_IN_FLIGHT
+            and not self._stopping
+            and lane.may_start(now)
+        ):
+            self._start(lane, claimed, now)  # nobody waits, so it is this one's turn
+            return
         self._hold(lane, claimed)
-        self._schedule(lane, self._clock.now_ms())
+        if self._stopping:
+            self._give_back(lane)
+        self._schedule(lane, now)
         self._pump()
 
     def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
@@ -284,8 +301,12 @@ class Dispatcher:
                 self._claim_wake.set()
         elif lane.next_start_ms and lane.next_start_ms <= now:
             lane.next_start_ms = 0.0
-        if lane.idle:
-            self._lanes.pop(lane.webhook_id, None)
+
+    def _prune(self, now: Millis) -> None:
+        """Forgets lanes that are empty and well, so that memory follows the webhooks at work."""
+        if len(self._lanes) > _MAX_IDLE_LANES and now >= self._prune_at:
+            self._prune_at = Millis(now + _PRUNE_MS)
+            self._lanes = {webhook_id: lane for webhook_id, lane in self._lanes.items() if not lane.idle}
 
     def _wake_at(self, lane: Lane, at: Millis) -> None:
         if at >= FOREVER or (lane.timer_at is not None and lane.timer_at <= at):
@@ -299,9 +320,11 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._timers and not self._stopping:
-            # At most a second, so that a change of the system's clock is noticed.
-            wait_s = min(1.0, max(0.0, (self._timers[0][0] - self._clock.now_ms()) / 1000))
+        if not self._stopping:
+            # At most a second, so that a change of the system's clock is noticed and idle lanes are forgotten.
+            wait_s = 1.0
+            if self._timers:
+                wait_s = min(wait_s, max(0.0, (self._timers[0][0] - self._clock.now_ms()) / 1000))
             self._timer = asyncio.get_running_loop().call_later(wait_s, self.tick)
 
     def tick(self) -> None:
@@ -313,6 +336,7 @@ class Dispatcher:
             if lane is not None and lane.timer_at == at:
                 lane.timer_at = None
                 self._schedule(lane, now)
+        self._prune(now)
         self._arm()
         self._pump()
 

@@ -254,8 +254,8 @@ class Ingest:
         self._waiting_bytes += len(waiting.event.data)
         if not self._wake.is_set():
             self._wake.set()
-        # A publisher that goes away does not take its event along: it may be durable already.
-        return await asyncio.shield(waiting.answer)
+        # A publisher that goes away takes only its answer along, not its event: that is committed all the same.
+        return await waiting.answer
 
     async def _commit_loop(self) -> None:
         while not (self._stopping and not self._waiting):
@@ -271,8 +271,9 @@ class Ingest:
                 else:
                     self._metrics.commit_events.observe(len(batch))
                     self._metrics.commit_duration_s.observe(self._clock.monotonic_s() - began_s)
+                    now = self._clock.now_ms()
                     for one, answer in zip(batch, answers, strict=True):
-                        self._settle(one, answer)
+                        self._settle(one, answer, now)
 
     def _take(self) -> list[_Waiting]:
         waiting = self._waiting
@@ -286,7 +287,7 @@ class Ingest:
         self._waiting_bytes -= taken
         return batch
 
-    def _settle(self, one: _Waiting, answer: Ingested) -> None:
+    def _settle(self, one: _Waiting, answer: Ingested, now: Millis) -> None:
         """Moves the deliveries of a durable event on; gives the places of one that was not taken back."""
         if not one.answer.done():
             one.answer.set_result(answer)
@@ -313,7 +314,8 @@ class Ingest:
                         attempts=0,
                         tries=0,
                         claim_count=1,
-                    )
+                    ),
+                    now,
                 )
             else:
                 dispatcher.stored(delivery.webhook_id, event.account_id, event.accepted_at)

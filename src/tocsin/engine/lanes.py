@@ -16,8 +16,8 @@ from tocsin.store.port import Claimed
 # receiver that takes 50 ms, and few enough that it does not look like an attack.
 DEFAULT_MAX_IN_FLIGHT = 32
 
-# A lane starts with this many and earns one more with each success, so that a hundred webhooks that hang from their first
-# delivery on cannot take all places before anything is known of them.
+# A lane starts with this many and earns one more with each success, so that a hundred webhooks that hang from their
+# first delivery on cannot take all places before anything is known of them.
 START_IN_FLIGHT = 8
 
 # A lane whose receiver hangs or throttles is cut down to this many: enough to notice that it is back.

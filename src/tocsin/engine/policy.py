@@ -23,6 +23,9 @@ class Verdict(msgspec.Struct, frozen=True):
     due_at: Millis | None = None
 
 
+_SUCCEEDED = Verdict(DeliveryState.SUCCEEDED)
+
+
 def decide(profile: Profile, outcome: Outcome, *, tries: int, ended_at: Millis, scale: float, luck: float) -> Verdict:
     """What becomes of a delivery.
 
@@ -32,7 +35,7 @@ def decide(profile: Profile, outcome: Outcome, *, tries: int, ended_at: Millis, 
         luck: 0 ≤ luck < 1, random: spreads retries over the first half of the lateness that is allowed.
     """
     if outcome.ok:
-        return Verdict(DeliveryState.SUCCEEDED)
+        return _SUCCEEDED
     if tries > len(profile.schedule_s):
         return Verdict(DeliveryState.FAILED)
     delay_s = profile.schedule_s[tries - 1] * scale
