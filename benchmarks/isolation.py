@@ -1,8 +1,9 @@
 """One webhook whose receiver never answers, beside healthy ones fed at the same rate: does it delay them?
 
 Rounds without and with the hanging webhook take turns, each on a server of its own, so that whatever else the machine
-does falls on both. Printed is the latency from 202 to receipt at the healthy webhooks: its p99 is to stay within twice
-of that without.
+does falls on both. Printed is the latency at the healthy webhooks, from 202 to receipt; its p99 with the hanging one is
+to stay within twice of that without. A delivery starts as soon as its event is durable, as the 202 does, and may be
+there first; for the ratio, what is below a millisecond counts as one. From post to receipt contains the disk's sync.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from preload import Account, single_request
 
 _LAST_RECEIPTS_S = 5.0
 _HANGING = "/hanging"
+_TELLABLE_S = 0.001  # two sockets of one busy loop are read in any order: less than this says nothing
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
         one_account=(False, "all webhooks in one account and each event for all of them, instead of an account each"),
     )
     take_load_core()
-    found: dict[bool, list[float]] = {False: [], True: []}
+    found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     hung = 0
     for _ in range(args.rounds):
         for with_hanging in (False, True):
@@ -38,14 +40,18 @@ def main() -> None:
                 receipts, hanging = uvloop.run(_round(args, Path(folder), with_hanging=with_hanging))
             found[with_hanging] += receipts
             hung += hanging
-    say(f"{args.healthy} healthy webhooks, {args.rate:g} events a second each; from 202 to receipt")
-    latencies("without the hanging one", found[False])
-    latencies("with it", found[True])
-    row("ratio of the p99", f"{percentile(found[True], 99) / percentile(found[False], 99):.2f}", "to be at most 2")
+    say(f"{args.healthy} healthy webhooks, {args.rate:g} events a second each")
+    p99: dict[bool, float] = {}
+    for with_hanging, when in ((False, "without the hanging one"), (True, "with it")):
+        say(f"{when}: {len(found[with_hanging]):,} receipts")
+        latencies("202 to receipt", [from_202 for from_202, _ in found[with_hanging]])
+        latencies("post to receipt", [from_post for _, from_post in found[with_hanging]])
+        p99[with_hanging] = max(_TELLABLE_S, percentile([from_202 for from_202, _ in found[with_hanging]], 99))
+    row("ratio of the p99", f"{p99[True] / p99[False]:.2f}", "to be at most 2")
     row("requests to the hanging one", f"{hung}", "none of them answered")
 
 
-async def _round(args: Namespace, folder: Path, *, with_hanging: bool) -> tuple[list[float], int]:
+async def _round(args: Namespace, folder: Path, *, with_hanging: bool) -> tuple[list[tuple[float, float]], int]:
     """The latencies at the healthy webhooks, and how many requests reached the hanging one."""
     sink = Sink()
     sink.by_path = True
@@ -83,16 +89,15 @@ async def _feed(server: Server, accounts: list[Account], rate: float, seconds: f
     return load
 
 
-async def _receipts(load: Load, sink: Sink, args: Namespace) -> list[float]:
-    """From 202 to receipt, of every delivery of the load to a healthy webhook; all of them must come."""
+async def _receipts(load: Load, sink: Sink, args: Namespace) -> list[tuple[float, float]]:
+    """From 202 and from post to receipt, of every delivery of the load to a healthy webhook; all of them must come."""
     deadline = asyncio.get_running_loop().time() + _LAST_RECEIPTS_S
     while True:
-        receipts: dict[bytes, list[float]] = {}
+        found = []
         for key, at in sink.received_at.items():
             path, event_id = key[:-17], key[-17:]
             if event_id in load.answered_at and path not in sink.hanging:
-                receipts.setdefault(event_id, []).append(at - load.answered_at[event_id])
-        found = [latency for latencies_s in receipts.values() for latency in latencies_s]
+                found.append((at - load.answered_at[event_id], at - load.posted_at[event_id]))
         wanted = len(load.answered_at) * args.healthy if args.one_account else _for_healthy(load, args)
         if len(found) >= wanted:
             return found

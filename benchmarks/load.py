@@ -69,6 +69,7 @@ class Load:
         self.statuses: Counter[bytes] = Counter()
         self.refused: bytes = b""  # the first answer that was not 202
         self.answered_at: dict[bytes, float] = {}  # by event id
+        self.posted_at: dict[bytes, float] = {}  # by event id: when it was meant to be sent
         self.latencies_s: list[float] = []
         self.began_at = self.ended_at = 0.0
         self._sent = 0
@@ -116,7 +117,9 @@ class Load:
             self.refused = self.refused or body
         at = body.find(b'"evt_')
         if at > 0:
-            self.answered_at[body[at + 1 : at + 1 + _ID]] = now
+            event_id = body[at + 1 : at + 1 + _ID]
+            self.answered_at[event_id] = now
+            self.posted_at[event_id] = publisher.meant_at
         if self.rate is None and self._sent < self.total:
             self._next(publisher, now)
             return
