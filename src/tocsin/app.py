@@ -7,7 +7,9 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
+import msgspec
 import uvicorn
 import uvloop
 
@@ -34,7 +36,9 @@ from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
 from tocsin.security.vault import Vault, read_or_make_key
 from tocsin.store.port import Store
-from tocsin.store.sqlite import open_sqlite
+from tocsin.store.sqlite import migrations, open_sqlite
+from tocsin.store.sqlite.migrations import SchemaStatus
+from tocsin.store.sqlite.store import migrate as migrate_sqlite
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -201,6 +205,52 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
         await store.close()
         raise
     return app
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """What `examine` found. `schema` None: there is no database yet; `key_fits` None: it has no secrets yet."""
+
+    schema: SchemaStatus | None
+    faults: Sequence[str] = ()
+    key_fits: bool | None = None
+
+
+async def examine(settings: Settings, key: bytes | None) -> Examination:
+    """Looks at the database without changing it, also beside a server that runs.
+
+    Args:
+        key: of the secrets, where there is one.
+
+    Raises:
+        Misconfigured: the file is no database of ours, or a newer program's.
+    """
+    path = settings.sqlite_path()
+    if not path.exists():
+        return Examination(None)
+    schema = migrations.status(path)
+    if schema.found != schema.newest:
+        return Examination(schema)
+    store = await open_sqlite(path, clock=SystemClock(), readonly=True)
+    try:
+        known = await store.housekeeping.meta(_VAULT_META)
+        fits = None if known is None else key is not None and Vault(key).fingerprint == known
+        return Examination(schema, await store.housekeeping.check(), fits)
+    finally:
+        await store.close()
+
+
+def schema_status(settings: Settings) -> SchemaStatus:
+    """Raises `Misconfigured` where the file is no database of ours, or a newer program's."""
+    return migrations.status(settings.sqlite_path())
+
+
+def migrate(settings: Settings) -> Sequence[str]:
+    """Brings the database's schema up to date; which migrations were applied.
+
+    Raises:
+        Misconfigured: as `schema_status`; or a server has it open.
+    """
+    return migrate_sqlite(settings.sqlite_path())
 
 
 def serve(settings: Settings) -> int:

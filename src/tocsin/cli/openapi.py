@@ -1,11 +1,13 @@
 """``tocsin openapi``: the API's description, without a server."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from tocsin.cli.exits import FAILED, Failure
 from tocsin.cli.output import say
 
 
@@ -15,11 +17,15 @@ def openapi(*, output: Annotated[Path | None, Parameter(name=("--output", "-o"),
     Args:
         output: A file to write it to, instead of stdout.
     """
-    from tocsin.api.openapi import openapi_json
+    from tocsin.api.openapi import describe
+    from tocsin.api.routes import OPERATIONS
 
-    description = openapi_json()
+    description = json.dumps(describe(OPERATIONS), ensure_ascii=False, indent=2)
     if output is None:
         sys.stdout.write(f"{description}\n")
-    else:
+        return
+    try:
         output.write_text(f"{description}\n")
-        say(f"Wrote {output}.")
+    except OSError as error:
+        raise Failure(FAILED, f"{output} cannot be written: {error.strerror}") from None
+    say(f"Wrote {output}.")

@@ -1,0 +1,158 @@
+"""The command itself: what is asked for, and how the findings are shown."""
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.cli.exits import FAILED, OK, Failure
+from tocsin.cli.output import AsJson, Flag, put_json, put_table, put_text, say
+
+if TYPE_CHECKING:
+    from tocsin.cli.demo.report import Report
+    from tocsin.cli.demo.run import Demonstration
+    from tocsin.cli.demo.server import ServerProcess
+
+
+def demo(*, keep: Flag = False, seed: int = 1, as_json: AsJson = False) -> int:
+    """Show it all at work.
+
+    Args:
+        keep: Leave server and receivers running afterwards, until interrupted; says their address and keys.
+        seed: Another number makes other events.
+        as_json: Print JSON.
+    """
+    from tocsin import profiles
+    from tocsin.cli.demo.run import Demonstration
+    from tocsin.cli.demo.scenario import retry_scale
+    from tocsin.cli.demo.server import ServerProcess
+
+    async def show() -> int:
+        found = {name: profiles.load(name) for name in profiles.names()}
+        server = ServerProcess(Path(folder), retry_scale(found))
+        demonstration = Demonstration(server, seed, say)
+        stop = _stop_on_signals()
+        try:
+            report = await _unless_stopped(demonstration, stop)
+            if report is None:
+                say("Interrupted.")
+                return FAILED
+            _put(report, as_json=as_json)
+            if not report.ok:
+                _blame(report, server)
+            if keep:
+                await _keep(demonstration, server, stop)
+        except Failure as failure:
+            raise Failure(
+                failure.code, failure.detail, [*failure.lines, "The server's log ends so:", server.log_tail()]
+            ) from None
+        finally:
+            await server.stop()
+            await demonstration.close()
+        return OK if report.ok else FAILED
+
+    with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder:
+        return asyncio.run(show())
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _unless_stopped(demonstration: "Demonstration", stop: asyncio.Event) -> "Report | None":
+    running = asyncio.ensure_future(demonstration.run())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if running.done():
+        return running.result()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return None
+
+
+def _put(report: "Report", *, as_json: bool) -> None:
+    if as_json:
+        put_json({"ok": report.ok, **msgspec.to_builtins(report)})
+        return
+    from tocsin.cli.demo.scenario import PARTS
+
+    put_text("")
+    put_table(
+        (
+            "profile",
+            "receiver",
+            "events",
+            "arrived",
+            "verified",
+            "retries",
+            "duplicates",
+            "ended as",
+            "webhook",
+            "",
+        ),
+        (
+            (
+                row.profile,
+                f"{row.receiver}: {row.does}",
+                row.expected,
+                row.arrived,
+                f"{row.verified} of {row.requests}",
+                row.retries,
+                row.duplicates,
+                ", ".join(f"{count} {state}" for state, count in row.states.items()),
+                row.status,
+                "fail" if row.faults else "ok",
+            )
+            for row in report.rows
+        ),
+    )
+    put_text("")
+    for part in PARTS:
+        put_text(f"{part.name}: {part.story}")
+    for row in report.rows:
+        if row.receiver == PARTS[0].name and row.latency_ms:
+            put_text(
+                f"{row.profile}: while the other receiver hung, half of the healthy one's events arrived within "
+                f"{row.latency_ms[0]:g} ms of their 202, 99 % within {row.latency_ms[1]:g} ms."
+            )
+    put_text("")
+    put_table(("also", ""), ((check.what, "fail" if check.fault else "ok") for check in report.checks))
+    put_text("")
+    put_text(
+        f"{report.events} events, {sum(row.requests for row in report.rows)} requests, all of it in "
+        f"{report.seconds:g} s: {'as the scenario says.' if report.ok else 'NOT as the scenario says.'}",
+        style="bold green" if report.ok else "bold red",
+    )
+
+
+def _blame(report: "Report", server: "ServerProcess") -> None:
+    for row in report.rows:
+        for fault in row.faults:
+            say(f"{row.profile}, {row.receiver} ({row.webhook}): {fault}")
+    for check in report.checks:
+        if check.fault:
+            say(f"{check.what}: {check.fault}")
+    say("The server's log ends so:")
+    say(server.log_tail())
+
+
+async def _keep(demonstration: "Demonstration", server: "ServerProcess", stop: asyncio.Event) -> None:
+    say("")
+    say("It goes on running until you interrupt it. In another terminal:")
+    say(f"  export TOCSIN_URL={server.url}")
+    for tenant in demonstration.tenants:
+        say(f"  export TOCSIN_KEY={_key(tenant.account)}   # the account {tenant.account['name']}")
+    say(f"  export TOCSIN_ADMIN_KEY={server.operator_key}   # the operator's, where no TOCSIN_KEY is set")
+    say("  tocsin deliveries list")
+    await stop.wait()
+
+
+def _key(account: Any) -> str:
+    return str(account["key"])

@@ -1,0 +1,295 @@
+"""The demonstration, step by step: receivers and server up, accounts and webhooks made, traffic sent, fates awaited."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import httpx
+
+from tocsin import profiles
+from tocsin.cli.demo.report import Check, Report, Row, judge_webhook
+from tocsin.cli.demo.scenario import PARTS, Fate, Part
+from tocsin.cli.demo.server import ServerProcess
+from tocsin.cli.demo.traffic import SINGLE, Plan, Planned, plan
+from tocsin.cli.exits import FAILED, Failure
+from tocsin.profiles import Profile
+from tocsin.receiver.inbox.arrivals import Arrival, Reply
+from tocsin.receiver.inbox.judging import judge
+from tocsin.receiver.inbox.server import Inbox
+
+_AT_ONCE = 8  # publishers of single posts
+_BATCH = 100
+_REPEATED = 10  # events that are posted a second time under the same external id
+_SETTLE_S = 27.0  # from the first event: a time limit of 15 s and its retry, with room; issue: under 30 s in all
+_LOOK_EVERY_S = 0.25
+_KEPT = 100_000  # the receivers' ledgers hold all of it
+
+Say = Callable[[str], None]
+
+
+class Tenant(NamedTuple):
+    """One account, with its webhooks by part."""
+
+    profile: Profile
+    plan: Plan
+    account: Mapping[str, Any]
+    webhooks: Mapping[str, Mapping[str, Any]]
+
+
+class Demonstration:
+    def __init__(self, server: ServerProcess, seed: int, say: Say) -> None:
+        self.tenants: list[Tenant] = []
+        self._server = server
+        self._seed = seed
+        self._say = say
+        self._inboxes = {part.name: Inbox(reply=_responder(part), kept=_KEPT) for part in PARTS}
+        self._http = httpx.AsyncClient(trust_env=False, timeout=30.0)
+        self._accepted: dict[str, float] = {}  # event → instant of its 202
+        self._accepted_types: dict[str, dict[str, str]] = {}  # account → event → type
+        self._refused_duplicates = 0
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        for inbox in self._inboxes.values():
+            await inbox.stop()
+
+    async def run(self) -> Report:
+        """All of it.
+
+        Raises:
+            Failure: the server refused something that it should have taken.
+        """
+        began = time.monotonic()
+        for inbox in self._inboxes.values():
+            await inbox.start()
+        await self._server.start()
+        self._say(f"A server runs at {self._server.url}; {len(PARTS)} receivers listen.")
+        for name in profiles.names():
+            self.tenants.append(await self._move_in(profiles.load(name)))
+        deadline = time.monotonic() + _SETTLE_S
+        for tenant in self.tenants:
+            await self._publish_singly(tenant, tenant.plan.first)
+        await self._await_gone(deadline)
+        for tenant in self.tenants:
+            rest = tenant.plan.rest
+            await self._publish_singly(tenant, rest[:SINGLE])
+            await self._publish_in_batches(tenant, rest[SINGLE:])
+            await self._publish_again(tenant, rest[:_REPEATED])
+        longest_s = max(tenant.profile.timeout_s for tenant in self.tenants)
+        self._say(
+            f"{len(self._accepted)} events are accepted, {self._refused_duplicates} repeated ones were recognised. "
+            f"The receiver that hangs is given up after {longest_s:g} s …"
+        )
+        await self._await_fates(deadline)
+        rows = [await self._judge(tenant, part) for tenant in self.tenants for part in PARTS]
+        return Report(
+            seconds=round(time.monotonic() - began, 1),
+            events=len(self._accepted),
+            duplicates_refused=self._refused_duplicates,
+            rows=rows,
+            checks=await self._checks(),
+        )
+
+    # --- set-up ---------------------------------------------------------------------------------------------------
+
+    async def _move_in(self, profile: Profile) -> Tenant:
+        account = await self._call(
+            self._server.operator_key,
+            "POST",
+            "/v1/accounts",
+            {"name": f"Demo ({profile.title})", "profile": profile.name, "external_id": f"demo-{profile.name}"},
+        )
+        planned = plan(profile, self._seed)
+        webhooks = {}
+        for part in PARTS:
+            inbox = self._inboxes[part.name]
+            path = _path(profile, part)
+            hook = await self._call(
+                account["key"],
+                "POST",
+                "/v1/webhooks",
+                {"url": inbox.url(path), "name": part.name, "events": list(_patterns(planned, part))},
+            )
+            inbox.trust(*([hook["secret"]] if hook["secret"] else []), path=path)
+            webhooks[part.name] = hook
+        self._accepted_types[account["id"]] = {}
+        return Tenant(profile, planned, account, webhooks)
+
+    # --- traffic --------------------------------------------------------------------------------------------------
+
+    async def _publish_singly(self, tenant: Tenant, events: Sequence[Planned]) -> None:
+        waiting = list(reversed(events))
+
+        async def publisher() -> None:
+            while waiting:
+                event = waiting.pop()
+                self._take(tenant, await self._call(tenant.account["key"], "POST", "/v1/events", event.body()))
+
+        await asyncio.gather(*(publisher() for _ in range(_AT_ONCE)))
+
+    async def _publish_in_batches(self, tenant: Tenant, events: Sequence[Planned]) -> None:
+        for at in range(0, len(events), _BATCH):
+            body = {"events": [event.body() for event in events[at : at + _BATCH]]}
+            answer = await self._call(tenant.account["key"], "POST", "/v1/events/batch", body)
+            for result in answer["results"]:
+                if result["status"] != "accepted":
+                    raise Failure(FAILED, f"an event of a batch was {result['status']}: {result.get('error')}")
+                self._take(tenant, result)
+
+    async def _publish_again(self, tenant: Tenant, events: Sequence[Planned]) -> None:
+        for event in events:
+            receipt = await self._call(tenant.account["key"], "POST", "/v1/events", event.body())
+            self._refused_duplicates += bool(receipt["duplicate"]) and receipt["id"] in self._accepted
+
+    def _take(self, tenant: Tenant, receipt: Mapping[str, Any]) -> None:
+        self._accepted[receipt["id"]] = time.time()
+        self._accepted_types[tenant.account["id"]][receipt["id"]] = receipt["type"]
+
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    async def _await_gone(self, deadline: float) -> None:
+        """Until each webhook that 410 disables is disabled, so that what comes later is not for it."""
+        for tenant in self.tenants:
+            while tenant.profile.disable.gone_disables and time.monotonic() < deadline:
+                hook = await self._get(tenant, f"/v1/webhooks/{tenant.webhooks['gone']['id']}")
+                if hook["status"] != "active":
+                    break
+                await asyncio.sleep(_LOOK_EVERY_S / 5)
+
+    async def _await_fates(self, deadline: float) -> None:
+        """Until every delivery has ended, or waits where it must; those are then cancelled."""
+        left = [(tenant, part) for tenant in self.tenants for part in PARTS]
+        while left and time.monotonic() < deadline:
+            left = [(tenant, part) for tenant, part in left if not await self._has_ended(tenant, part)]
+            if left:
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _has_ended(self, tenant: Tenant, part: Part) -> bool:
+        fate = part.fate(tenant.profile)
+        done = True
+        for status in ("pending", "sending", "retrying"):
+            waiting = await self._deliveries(tenant, part, status=status)
+            if status == "retrying" and fate.held:
+                for delivery in waiting:
+                    await self._call(tenant.account["key"], "POST", f"/v1/deliveries/{delivery['id']}/cancel")
+            elif waiting:
+                done = False
+        return done
+
+    # --- judging --------------------------------------------------------------------------------------------------
+
+    async def _judge(self, tenant: Tenant, part: Part) -> Row:
+        fate = part.fate(tenant.profile)
+        deliveries = await self._deliveries(tenant, part)
+        if len(fate.steps) > 1 or fate.held:
+            deliveries = [await self._get(tenant, f"/v1/deliveries/{one['id']}") for one in deliveries]
+        path = _path(tenant.profile, part)
+        return judge_webhook(
+            profile=tenant.profile.name,
+            part=part,
+            fate=fate,
+            webhook=await self._get(tenant, f"/v1/webhooks/{tenant.webhooks[part.name]['id']}"),
+            expected=self._expected(tenant, part, fate),
+            deliveries=deliveries,
+            arrivals=[arrival for arrival in self._inboxes[part.name].history if arrival.path == path],
+        )
+
+    def _expected(self, tenant: Tenant, part: Part, fate: Fate) -> Mapping[str, float]:
+        types = self._accepted_types[tenant.account["id"]]
+        patterns = _patterns(tenant.plan, part)
+        taken = {id_: self._accepted[id_] for id_, name in types.items() if "*" in patterns or name in patterns}
+        if part.share == "one" and fate.held:
+            first = min(taken, default=None)  # ids sort by time; later ones met a disabled webhook
+            return {} if first is None else {first: taken[first]}
+        return taken
+
+    async def _checks(self) -> Sequence[Check]:
+        repeated = _REPEATED * len(self.tenants)
+        checks = [
+            Check(
+                "an event posted twice under one external id is accepted once",
+                None
+                if self._refused_duplicates == repeated
+                else f"{self._refused_duplicates} of {repeated} were recognised",
+            ),
+            Check("a copy with one byte changed does not verify", self._forged()),
+        ]
+        checks += [
+            Check("an event says why a disabled webhook did not get it", await self._why(tenant))
+            for tenant in self.tenants
+            if tenant.profile.disable.gone_disables
+        ]
+        return checks
+
+    def _forged(self) -> str | None:
+        arrival = next(iter(self._inboxes["healthy"].history), None)
+        if arrival is None:
+            return "nothing arrived"
+        secret = next(
+            tenant.webhooks["healthy"]["secret"]
+            for tenant in self.tenants
+            if arrival.path == _path(tenant.profile, PARTS[0])
+        )
+        forged = arrival.body[:-2] + b"!" + arrival.body[-1:]
+        return "it does" if judge(arrival.headers, forged, [secret]).verified else None
+
+    async def _why(self, tenant: Tenant) -> str | None:
+        types = self._accepted_types[tenant.account["id"]]
+        last = max(id_ for id_, name in types.items() if name == tenant.plan.one_type)
+        event = await self._get(tenant, f"/v1/events/{last}")
+        gone = tenant.webhooks["gone"]["id"]
+        reasons = [one["reason"] for one in event["routing"] if one["webhook_id"] == gone and not one["matched"]]
+        return None if reasons and "disabled" in reasons[0] else f"{last} says {reasons}"
+
+    # --- the API --------------------------------------------------------------------------------------------------
+
+    async def _deliveries(self, tenant: Tenant, part: Part, **where: str) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        query = {"webhook": tenant.webhooks[part.name]["id"], "limit": "250", **where}
+        while True:
+            page = await self._get(tenant, "/v1/deliveries", query)
+            found.extend(page["data"])
+            if not page["has_more"]:
+                return found
+            query["cursor"] = page["next_cursor"]
+
+    async def _get(self, tenant: Tenant, path: str, query: Mapping[str, str] | None = None) -> Any:
+        return await self._call(tenant.account["key"], "GET", path, query=query)
+
+    async def _call(
+        self, key: str, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        try:
+            answer = await self._http.request(
+                method,
+                self._server.url + path,
+                headers={"Authorization": f"Bearer {key}"},
+                json=body,
+                params=query,
+            )
+        except httpx.HTTPError as error:
+            raise Failure(FAILED, f"{method} {path}: no answer: {error or type(error).__name__}") from None
+        if answer.status_code >= 300:
+            raise Failure(FAILED, f"{method} {path} was answered {answer.status_code}: {answer.text[:1000]}")
+        return answer.json()
+
+
+def _responder(part: Part) -> Callable[[Arrival], Any]:
+    async def respond(arrival: Arrival) -> Reply | None:
+        return part.reply(arrival)
+
+    return respond
+
+
+def _path(profile: Profile, part: Part) -> str:
+    return f"/{profile.name}/{part.name.replace(' ', '-')}"
+
+
+def _patterns(planned: Plan, part: Part) -> Iterable[str]:
+    return {
+        "everything": ("*",),
+        "some": planned.some_types,
+        "few": (planned.few_type,),
+        "one": (planned.one_type,),
+    }[part.share]
