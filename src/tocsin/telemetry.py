@@ -253,6 +253,7 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "caretaking_failed": LogSpec("A webhook's state could not be written; the next attempt tries again.", _WHY),
     "notice_unsent": LogSpec("An e-mail to a webhook's owner could not be sent; it is tried a few times.", _WHY),
     "notice_dropped": LogSpec("Too many e-mails wait; one to a webhook's owner was dropped.", {"webhook": "its id"}),
+    "filter_unusable": LogSpec("A filter of an older version is refused by this one; it takes nothing.", _WEBHOOK),
     "render_failed": LogSpec("An event could not be rendered for a webhook.", {"delivery": "its number"}),
     # the store
     "store_failed": LogSpec("A transaction failed and was rolled back.", {**_WHY, "jobs": "calls that waited for it"}),

@@ -5,20 +5,24 @@ process is found out by the commit, which compares `config_version`.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 
 import msgspec
 
-from tocsin import errors
+from tocsin import errors, ids
 from tocsin.engine.filters import Filter, compile_filter
 from tocsin.engine.rendering import Target, target
+from tocsin.errors import Invalid
 from tocsin.model import Account, AccountId, Webhook, WebhookId, WebhookSecrets, WebhookState
 from tocsin.profiles import CatalogueEntry, Profile
 from tocsin.profiles import load as load_profile
 from tocsin.profiles.schemas import compile_schema
 from tocsin.security.vault import Vault
 from tocsin.store.port import Snapshot, Snapshots
+
+log = logging.getLogger(__name__)
 
 # An account of ten webhooks is about 40 KB here; 4,096 of them stay well under the memory that a process may use.
 MAX_VIEWS = 4_096
@@ -29,31 +33,42 @@ _secrets_decoder = msgspec.json.Decoder(WebhookSecrets)
 class WebhookView:
     """A webhook with its filter compiled and its secrets opened."""
 
-    __slots__ = ("filter", "secrets", "target", "webhook")
+    __slots__ = ("filter", "secrets", "target", "usable", "webhook")
 
     def __init__(self, account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets) -> None:
         self.webhook = webhook
         self.secrets = secrets
-        text = webhook.settings.filter
-        self.filter: Filter | None = compile_filter(text) if text else None
+        self.filter: Filter | None = None
+        self.usable = True  # a filter that an older version took and this one refuses takes nothing
+        if webhook.settings.filter is not None:
+            try:
+                self.filter = compile_filter(webhook.settings.filter)
+            except Invalid as error:
+                self.usable = False
+                log.warning("filter_unusable", extra={"webhook": ids.show("wh_", webhook.id), "reason": error.detail})
         self.target: Target = target(account, profile, webhook, secrets)
 
 
 class AccountView:
     """One account at one `config_version`."""
 
-    __slots__ = ("_custom", "_subscribed", "account", "profile", "webhooks")
+    __slots__ = ("_custom", "_subscribed", "_unusable", "account", "profile", "webhooks")
 
     def __init__(self, snapshot: Snapshot, vault: Vault) -> None:
         account = snapshot.account
         self.account = account
         self.profile = load_profile(account.profile)
-        self._custom = {
-            event_type.name: CatalogueEntry(
-                event_type=event_type, validator=compile_schema(event_type.schema), visitor_pointer=None
+        self._custom: dict[str, CatalogueEntry] = {}
+        self._unusable: dict[str, Invalid] = {}
+        for event_type in snapshot.event_types:
+            try:
+                validator = compile_schema(event_type.schema)
+            except Invalid as error:  # an older version took it
+                self._unusable[event_type.name] = error
+                continue
+            self._custom[event_type.name] = CatalogueEntry(
+                event_type=event_type, validator=validator, visitor_pointer=None
             )
-            for event_type in snapshot.event_types
-        }
         self.webhooks: Mapping[WebhookId, WebhookView] = {
             webhook.id: WebhookView(account, self.profile, webhook, open_secrets(vault, webhook))
             for webhook in snapshot.webhooks
@@ -61,6 +76,9 @@ class AccountView:
         self._subscribed: dict[str, tuple[WebhookView, ...]] = {}
 
     def entry(self, type: str) -> CatalogueEntry | None:
+        """Raises `Invalid` where this version cannot use the type's schema any more."""
+        if type in self._unusable:
+            raise self._unusable[type]
         return self._custom.get(type) or self.profile.catalogue.get(type)
 
     def entries(self) -> Mapping[str, CatalogueEntry]:
@@ -73,7 +91,9 @@ class AccountView:
             found = self._subscribed[type] = tuple(
                 hook
                 for _, hook in sorted(self.webhooks.items())
-                if hook.webhook.state is WebhookState.ACTIVE and takes(hook.webhook.settings.events, type)
+                if hook.usable
+                and hook.webhook.state is WebhookState.ACTIVE
+                and takes(hook.webhook.settings.events, type)
             )
         return found
 
@@ -116,29 +136,28 @@ class Directory:
             loading = self._loading.get(account_id)
             if loading is None:
                 loading = self._loading[account_id] = asyncio.create_task(self._load(account_id))
-            try:
-                view = await asyncio.shield(loading)
-            finally:
-                if loading.done() and self._loading.get(account_id) is loading:
-                    del self._loading[account_id]
-                    if not loading.cancelled() and loading.exception() is None:
-                        self._keep(account_id, loading.result())
-            # A load that was forgotten while it ran may have read the account as it was before: load again.
+            view = await asyncio.shield(loading)
             if self._views.get(account_id) is view:
                 return view
+            # It was forgotten while it was being loaded, and may be as the account was before: load again.
 
     def forget(self, account_id: AccountId) -> None:
         """The account changed: the next one to ask reads it anew, also where a load is under way."""
         self._views.pop(account_id, None)
         self._loading.pop(account_id, None)
 
-    def _keep(self, account_id: AccountId, view: AccountView) -> None:
-        self._views[account_id] = view
-        if len(self._views) > MAX_VIEWS:
-            self._views.popitem(last=False)
-
     async def _load(self, account_id: AccountId) -> AccountView:
-        snapshot = await self._snapshots.snapshot(account_id)
-        if snapshot is None:
-            raise errors.NotFound("there is no such account")
-        return AccountView(snapshot, self._vault)
+        this = asyncio.current_task()
+        try:
+            snapshot = await self._snapshots.snapshot(account_id)
+            if snapshot is None:
+                raise errors.NotFound("there is no such account")
+            view = AccountView(snapshot, self._vault)
+            if self._loading.get(account_id) is this:
+                self._views[account_id] = view
+                if len(self._views) > MAX_VIEWS:
+                    self._views.popitem(last=False)
+            return view
+        finally:
+            if self._loading.get(account_id) is this:
+                del self._loading[account_id]

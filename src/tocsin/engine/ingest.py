@@ -194,7 +194,7 @@ class Ingest:
         entry = view.entry(type)
         if entry is None:
             raise unknown_type(type, view.entries())
-        if not entry.validator.is_valid(value):
+        if not entry.validator.is_valid(value, len(stable)):
             faults = entry.validator.faults(value, "/data")
             raise Invalid(f"data is not a {type}", code="data_invalid", faults=faults)
         hooks = match(view, type, timestamp, value)
