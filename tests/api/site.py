@@ -23,6 +23,7 @@ from tocsin.config import Settings
 T = TypeVar("T")
 
 HOOK = "http://127.0.0.1:9999/hooks"  # an address that is let through, and where nobody listens
+NEVER = b"what never comes"  # as a chunk
 GONE = b"the client closes the connection"  # as a chunk
 
 
@@ -72,6 +73,7 @@ class Site:
         target: str,
         chunks: list[bytes] | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        app: Any = None,
     ) -> ApiAnswer:
         """One request as ASGI has it; `chunks` are the body's messages. The answer is held against the description."""
         path, _, query = target.partition("?")
@@ -89,7 +91,7 @@ class Site:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8400),
         }
-        answer = self.run(_ask(self.app.asgi, scope, [b""] if chunks is None else chunks))
+        answer = self.run(_ask(app or self.app.asgi, scope, [b""] if chunks is None else chunks))
         conformity.check(method, target, answer)
         return answer
 
@@ -101,6 +103,8 @@ async def _ask(app: Any, scope: Any, chunks: list[bytes]) -> ApiAnswer:
         if not chunks:
             return {"type": "http.disconnect"}
         body = chunks.pop(0)
+        if body is NEVER:
+            await asyncio.Event().wait()
         if body is GONE:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": body, "more_body": bool(chunks)}

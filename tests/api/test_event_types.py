@@ -55,7 +55,7 @@ def test_an_account_adds_its_own(shop: LocalShop):
         ("order.paid", {**PAID, "example": []}, "invalid", "/example"),
         ("order.paid", {**PAID, "example": {"total": "x" * 70_000}}, "invalid", "/example"),
         ("order.paid", {**PAID, "schema": True}, "invalid", "/schema"),
-        ("order.paid", {**PAID, "schema": {"type": "objekt"}}, "schema_invalid", "/schema"),
+        ("order.paid", {**PAID, "schema": {"type": "objekt"}}, "schema_invalid", "/schema/type"),
         ("order.paid", {"schema": {}}, "invalid", "/example"),
     ],
 )

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.site import GONE, HOOK, LocalShop, Site
+from tests.api.site import GONE, HOOK, NEVER, LocalShop, Site
 from tocsin.api import routes
+from tocsin.api.asgi import make_asgi
+from tocsin.api.bodies import Bodies
 from tocsin.api.operations import Operation
 
 _WITH_BODY = [one for one in routes.OPERATIONS if one.body is not None]
@@ -267,6 +269,16 @@ def test_a_client_that_goes_away(site: Site, shop: LocalShop):
         answer = site.ask("POST", path, [b'{"type":', b'"x"', GONE], [("Authorization", f"Bearer {shop.key}")])
         assert answer.status == 0
     assert shop.get("/v1/events")["data"] == []
+
+
+def test_a_body_that_never_comes(site: Site, shop: LocalShop):
+    """A client that begins a body and sends no more of it is answered when its time is over, not kept for ever."""
+    app = make_asgi(site.app.services, Bodies(timeout_s=0.1))
+    for path in ("/v1/events", "/v1/webhooks"):
+        for chunks in ([NEVER], [b'{"type":', NEVER]):
+            answer = site.ask("POST", path, chunks, [("Authorization", f"Bearer {shop.key}")], app=app)
+            assert (answer.status, answer.code) == (400, "body_incomplete")
+            assert answer.headers["connection"] == "close"
 
 
 def test_errors_of_ours_say_nothing_of_the_inside(

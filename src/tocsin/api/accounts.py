@@ -81,6 +81,7 @@ def shown(account: Account) -> AccountShown:
     body_example=_NEW_EXAMPLE,
     answers=(Answer(201, AccountMade, "The account and its first key", {**_EXAMPLE, "key": "tsn_…"}),),
     problems=("invalid", "external_id_taken"),
+    makes="account_id",
     secret_keys=("key",),
 )
 async def create_account(call: Call) -> Reply:

@@ -3,6 +3,7 @@
 from starlette.routing import Route, Router
 
 from tocsin.api import pages, routes
+from tocsin.api.bodies import Bodies
 from tocsin.api.endpoint import Endpoint, NotRouted
 from tocsin.api.operations import Operation
 from tocsin.api.publish import PATH, Publish
@@ -10,17 +11,18 @@ from tocsin.api.requests import Asgi, Receive, Scope, Send
 from tocsin.api.services import Services
 
 
-def make_asgi(services: Services) -> Asgi:
+def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
     """Nothing is started: the parts of `services` are alive before the first request and after the last."""
     by_path: dict[str, dict[str, Operation]] = {}
     for one in (*routes.OPERATIONS, *pages.OPERATIONS):
         by_path.setdefault(one.path, {})[one.method] = one
+    bodies = bodies or Bodies()
     router = Router(
-        [Route(path, Endpoint(services, methods)) for path, methods in by_path.items()],
+        [Route(path, Endpoint(services, bodies, methods)) for path, methods in by_path.items()],
         redirect_slashes=False,
         default=NotRouted(services),
     )
-    publish = Publish(services, router)
+    publish = Publish(services, bodies, router)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

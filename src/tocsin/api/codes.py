@@ -34,6 +34,12 @@ CODES: Mapping[str, Cause] = {
         "The query string, a header or the transfer of the body is broken.",
         "The detail says which part. Percent-encode the query as UTF-8.",
     ),
+    "body_incomplete": Cause(
+        400,
+        "The body did not arrive in time",
+        "A request's body must be there within 30 seconds.",
+        "Repeat the request; cut a batch into smaller ones where the line is slow.",
+    ),
     "account_required": Cause(
         400,
         "No account is named",

@@ -8,10 +8,11 @@ import msgspec
 
 from tocsin import ids
 from tocsin.api import idempotency
+from tocsin.api.bodies import Bodies, Gone
 from tocsin.api.decoding import decode_body, decode_query
 from tocsin.api.operations import Access, AccountFrom, Call, Empty, Operation, Reply, path_ids, permit
 from tocsin.api.problems import MethodNotAllowed, RawHeaders, render
-from tocsin.api.requests import Gone, Receive, Scope, Send, account_of, authenticate, header, read_body
+from tocsin.api.requests import Receive, Scope, Send, account_of, authenticate, header
 from tocsin.api.services import Services
 from tocsin.control.actor import Principal
 from tocsin.errors import Malformed, NotFound
@@ -25,8 +26,9 @@ UNKNOWN = "unknown"  # the operation of a request that has none
 class Endpoint:
     """All operations of one path."""
 
-    def __init__(self, services: Services, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, services: Services, bodies: Bodies, operations: Mapping[str, Operation]) -> None:
         self._services = services
+        self._bodies = bodies
         self._operations = dict(operations)
         if "GET" in self._operations:
             self._operations["HEAD"] = self._operations["GET"]  # the server leaves the body out
@@ -40,7 +42,7 @@ class Endpoint:
         try:
             declared = self._declared(scope["method"])
             name = declared.id
-            reply = await _carry_out(services, declared, request_id, scope, receive)
+            reply = await self._carry_out(declared, request_id, scope, receive)
             status, headers, body = _render_reply(reply, request_id)
         except Gone:
             return
@@ -55,6 +57,47 @@ class Endpoint:
         if declared is None:
             raise MethodNotAllowed(self._allow)
         return declared
+
+    async def _carry_out(self, declared: Operation, request_id: str, scope: Scope, receive: Receive) -> Reply:
+        services = self._services
+        path: Mapping[str, str] = scope.get("path_params", {})
+        principal: Principal | None = None
+        account_id: AccountId | None = None
+        if declared.access is not Access.PUBLIC:
+            principal = await authenticate(services.control.keyring, header(scope, b"authorization"))
+            permit(declared, principal)
+        found_ids = path_ids(path)
+        if principal is not None:
+            account_id = await _account(services, declared, principal, found_ids, header(scope, b"tocsin-account"))
+        query = decode_query(scope["query_string"], declared.query or Empty)
+        body, content = b"", None
+        if declared.body is not None or declared.method == "POST":
+            body = await self._bodies.read(header(scope, b"content-length"), receive, declared.max_body_bytes)
+            content = decode_body(body, declared.body or Empty)
+        call = Call(
+            services,
+            request_id,
+            principal=principal,
+            account_id=account_id,
+            path=path,
+            ids=found_ids,
+            body=content,
+            raw=body,
+            query=query,
+        )
+        key = header(scope, idempotency.HEADER)
+        if key is None or declared.method != "POST":
+            return await declared.handler(call)
+        return await idempotency.once(
+            services.store.idempotency,
+            services.clock,
+            declared,
+            account_id=account_id,
+            route=f"POST {scope['path']}",
+            key=idempotency.read_key(key),
+            body=body,
+            run=lambda: declared.handler(call),
+        )
 
 
 class NotRouted:
@@ -83,47 +126,6 @@ def fail(error: Exception, request_id: str, name: str) -> tuple[int, RawHeaders,
 async def answer(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _carry_out(services: Services, declared: Operation, request_id: str, scope: Scope, receive: Receive) -> Reply:
-    path: Mapping[str, str] = scope.get("path_params", {})
-    principal: Principal | None = None
-    account_id: AccountId | None = None
-    if declared.access is not Access.PUBLIC:
-        principal = await authenticate(services.control.keyring, header(scope, b"authorization"))
-        permit(declared, principal)
-    found_ids = path_ids(path)
-    if principal is not None:
-        account_id = await _account(services, declared, principal, found_ids, header(scope, b"tocsin-account"))
-    query = decode_query(scope["query_string"], declared.query or Empty)
-    body, content = b"", None
-    if declared.body is not None or declared.method == "POST":
-        body = await read_body(header(scope, b"content-length"), receive, declared.max_body_bytes)
-        content = decode_body(body, declared.body or Empty)
-    call = Call(
-        services,
-        request_id,
-        principal=principal,
-        account_id=account_id,
-        path=path,
-        ids=found_ids,
-        body=content,
-        raw=body,
-        query=query,
-    )
-    key = header(scope, idempotency.HEADER)
-    if key is None or declared.method != "POST":
-        return await declared.handler(call)
-    return await idempotency.once(
-        services.store.idempotency,
-        services.clock,
-        declared,
-        account_id=account_id,
-        route=f"POST {scope['path']}",
-        key=idempotency.read_key(key),
-        body=body,
-        run=lambda: declared.handler(call),
-    )
 
 
 async def _account(

@@ -213,6 +213,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         Answer(200, ReceiptShown, "Known already: nothing is sent", {**_RECEIPT_EXAMPLE, "duplicate": True}),
         Answer(202, ReceiptShown, "The event and its deliveries are durable", _RECEIPT_EXAMPLE),
     ),
+    makes="event_id",
     problems=("unknown_event_type", "data_invalid", "external_id_conflict", "unstorable", "overloaded", "stopping"),
 )
 async def publish_event(call: Call) -> Reply:

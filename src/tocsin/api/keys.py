@@ -70,6 +70,7 @@ def _fields(key: ApiKey) -> dict[str, Any]:
     body_example={"name": "checkout", "scopes": ["publish"]},
     answers=(Answer(201, KeyMade, "The key", {**_EXAMPLE, "key": "tsn_…"}),),
     problems=("missing_scope",),
+    makes="key_id",
     secret_keys=("key",),
 )
 async def create_key(call: Call) -> Reply:

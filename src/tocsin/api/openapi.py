@@ -40,7 +40,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     schema_of = dict(zip(map(_key, [*shapes, Problem]), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schema_of)
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schema_of, _links(one, operations))
     hooks, data_schemas = webhooks()
     return {
         "openapi": "3.1.0",
@@ -100,7 +100,7 @@ def implied_codes(one: Operation) -> tuple[str, ...]:
     if one.account is AccountFrom.KEY:
         codes.append("account_required")
     if one.method == "POST" or one.body is not None:
-        codes += ["malformed_json", "invalid", "data_invalid", "body_too_large"]
+        codes += ["malformed_json", "body_incomplete", "invalid", "data_invalid", "body_too_large"]
     if one.method == "POST":
         codes += ["idempotency_key_invalid", "idempotency_key_reused", "idempotency_running"]
     if one.method not in ("GET", "HEAD"):
@@ -157,14 +157,23 @@ def _key(shape: Any) -> str:
     return f"{getattr(shape, '__module__', '')}.{getattr(shape, '__qualname__', shape)}"
 
 
-def _operation(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
+def _links(one: Operation, operations: Sequence[Operation]) -> dict[str, Any]:
+    """What can be done with what the operation makes."""
+    return {
+        other.id: {"operationId": other.id, "parameters": {one.makes: "$response.body#/id"}}
+        for other in operations
+        if one.makes is not None and _names(other.path) == [one.makes]
+    }
+
+
+def _operation(one: Operation, schema_of: Mapping[str, Any], links: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": one.id,
         "tags": [one.tag],
         "summary": one.summary,
         "description": one.description,
         "parameters": parameters(one),
-        "responses": {**_answers(one, schema_of), **_problems(one)},
+        "responses": {**_answers(one, schema_of, links), **_problems(one)},
     }
     if one.access is Access.PUBLIC:
         found["security"] = []
@@ -176,7 +185,7 @@ def _operation(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _answers(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
+def _answers(one: Operation, schema_of: Mapping[str, Any], links: dict[str, Any]) -> dict[str, Any]:
     headers = {"Request-Id": {"$ref": "#/components/headers/Request-Id"}}
     if one.method == "POST":
         headers["Idempotency-Replayed"] = {"$ref": "#/components/headers/Idempotency-Replayed"}
@@ -188,6 +197,8 @@ def _answers(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
             if answer.example is not None:
                 content["example"] = answer.example
             shown["content"] = {answer.media_type: content}
+        if links:
+            shown["links"] = links
         found[str(answer.status)] = shown
     return found
 

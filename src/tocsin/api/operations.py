@@ -128,6 +128,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = MAX_BODY_BYTES
     query: Any = None  # a struct
     problems: tuple[str, ...] = ()  # codes beyond those that follow from the rest
+    makes: str | None = None  # the path's parameter that the answer's `id` can be given as
     secret_keys: tuple[str, ...] = ()  # of the answer: left out when it is repeated
 
 

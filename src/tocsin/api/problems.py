@@ -12,6 +12,9 @@ RawHeaders = list[tuple[bytes, bytes]]
 # Soon enough for a publisher that waits, late enough for a queue or a database to come back.
 RETRY_AFTER_S = 1
 
+# After these the rest of the body stays unread, and so the connection cannot be used again.
+_UNREAD = frozenset({"body_too_large", "body_incomplete"})
+
 # Details repeat what was sent, in part; nothing longer helps anybody.
 _MAX_DETAIL = 2_000
 
@@ -82,8 +85,8 @@ def render(error: Exception, request_id: str) -> tuple[int, RawHeaders, bytes]:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
-    if found.status == 413:
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
+    if found.code in _UNREAD:
+        headers.append((b"connection", b"close"))
     return found.status, headers, body
 
 

@@ -10,12 +10,13 @@ from functools import lru_cache
 import msgspec
 
 from tocsin import ids
+from tocsin.api.bodies import Bodies, Gone
 from tocsin.api.decoding import explain
 from tocsin.api.endpoint import fail
 from tocsin.api.events import NewEvent, check_outer, publish_event
 from tocsin.api.operations import MAX_BODY_BYTES, permit
 from tocsin.api.problems import code_of
-from tocsin.api.requests import Asgi, Gone, Receive, Scope, Send, authenticate, bearer, read_body
+from tocsin.api.requests import Asgi, Receive, Scope, Send, authenticate, bearer
 from tocsin.api.services import Services
 from tocsin.clock import rfc3339_seconds
 from tocsin.control.values import millis
@@ -35,9 +36,10 @@ _NOT_PLAIN = frozenset({b"idempotency-key", b"tocsin-account"})
 class Publish:
     """`otherwise` answers what it does not take."""
 
-    __slots__ = ("_decode", "_keyring", "_metrics", "_monotonic_s", "_next_id", "_otherwise", "_publish")
+    __slots__ = ("_bodies", "_decode", "_keyring", "_metrics", "_monotonic_s", "_next_id", "_otherwise", "_publish")
 
-    def __init__(self, services: Services, otherwise: Asgi) -> None:
+    def __init__(self, services: Services, bodies: Bodies, otherwise: Asgi) -> None:
+        self._bodies = bodies
         self._otherwise = otherwise
         self._keyring = services.control.keyring
         self._metrics = services.metrics
@@ -64,7 +66,7 @@ class Publish:
                 return
             if not principal.may_publish:
                 permit(publish_event, principal)
-            receipt = await self._take(principal.account_id, await read_body(length, receive, MAX_BODY_BYTES))
+            receipt = await self._take(principal.account_id, await self._bodies.read(length, receive, MAX_BODY_BYTES))
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the publisher gets a problem

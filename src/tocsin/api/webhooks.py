@@ -127,6 +127,7 @@ def webhook_id_of(call: Call) -> WebhookId:
         "secret_invalid",
         "webhook_limit",
     ),
+    makes="webhook_id",
     secret_keys=("secret",),
 )
 async def create_webhook(call: Call) -> Reply:
