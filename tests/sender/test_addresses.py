@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import socket
 import time
 
 import pycurl
@@ -58,6 +59,21 @@ def test_a_refused_literal_is_blocked_and_never_dialled(host):
         assert server.connections == []
     assert (outcome.kind, outcome.status_code, outcome.peer) == (BLOCKED, None, None)
     assert outcome.error.startswith("Nothing was sent: ")
+
+
+def test_done_is_never_called_from_within_send():
+    """Also an outcome that is known at once is told after `send` has returned."""
+
+    async def main():
+        told = []
+        async with open_sender(guard=narrow_guard("192.0.2.0/24")) as sender:
+            sender.send(request_to("http://10.0.0.1/"), told.append)
+            sender.send(request_to("http://10.0.0.1/", method="PUT"), told.append)
+            assert told == []
+            await asyncio.sleep(0)
+            return [outcome.kind for outcome in told]
+
+    assert run(main()) == [BLOCKED, OutcomeKind.UNSENDABLE]
 
 
 def test_plain_http_is_blocked_where_it_is_not_allowed():
@@ -312,11 +328,23 @@ def test_the_sockets_own_peer_is_judged_before_anything_is_said():
     assert server.connections[0].received == 0
 
 
+def test_a_socket_whose_peer_is_not_the_one_named_is_not_spoken_to():
+    """Were a socket connected elsewhere than libcurl says, nothing would go over it."""
+    with RawServer(always(OK)) as server, socket.create_connection(("127.0.0.1", server.port)) as elsewhere:
+        transfer = Transfer("", 60, lambda _ip: None)
+        for ip, expected in (("127.0.0.1", pycurl.PREREQFUNC_OK), ("127.0.0.9", pycurl.PREREQFUNC_ABORT)):
+            transfer.load(request_to(server.url), make_route(server.url, (ip,), server.port), 0.0, print)
+            transfer._sockets.append(elsewhere.dup())
+            assert transfer._before_send(ip, "127.0.0.1", server.port, 1) == expected
+        assert transfer.outcome(pycurl.E_ABORTED_BY_CALLBACK, "").kind is BLOCKED
+        transfer.close()
+
+
 def test_other_protocols_are_not_spoken():
     """Neither files nor other protocols than http and https can be asked for."""
     for url in ("file:///etc/passwd", "ftp://127.0.0.1:2121/", "gopher://127.0.0.1:2121/", "dict://127.0.0.1:2121/"):
         outcome = dial(url, Route(url, frozenset({"127.0.0.1"}), [], []))
-        assert outcome.kind is not SUCCEEDED
+        assert (outcome.kind, outcome.body) == (OutcomeKind.PROTOCOL_ERROR, b"")
         with pytest.raises(Invalid):
             loopback_guard().parse(url)
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from tests.sender.wire import OK, RawServer, exchange, once
+from tests.sender.wire import OK, RawServer, exchange, once, open_sender, outcome_of, request_to, run
 from tocsin.model import OutcomeKind
 
 LINE = b"HTTP/1.1 200 OK\r\n"
@@ -59,7 +59,7 @@ def test_the_request_arrives_as_it_was_rendered():
     assert body == b'{"a":"\xc3\xa9"}'
 
 
-def test_a_body_of_a_mebibyte_goes_out_whole_and_unasked():
+def test_a_body_of_two_mebibytes_goes_out_whole_and_unasked():
     """A large body is sent at once, without waiting for 100 Continue."""
     seen = []
 
@@ -67,7 +67,7 @@ def test_a_body_of_a_mebibyte_goes_out_whole_and_unasked():
         seen.append(connection.read_request())
         connection.write(OK)
 
-    body = b"x" * (1 << 20)
+    body = b"x" * (2 << 20)
     with RawServer(script) as server:
         assert exchange(server.url, body=body).ok
     assert b"expect" not in seen[0][:1000].lower()
@@ -75,17 +75,26 @@ def test_a_body_of_a_mebibyte_goes_out_whole_and_unasked():
 
 
 def test_a_get_has_no_body():
-    """A GET is sent as a GET, also by a handle that has sent a POST before."""
+    """A GET is sent as a GET and a POST as a POST, by whichever handle the one before was sent."""
     seen = []
 
     def script(connection):
-        seen.append(connection.read_request())
-        connection.write(OK)
+        while (request := connection.read_request()) is not None:
+            seen.append(request)
+            connection.write(OK)
 
     with RawServer(script) as server:
-        assert exchange(server.url, method="GET", body=b"").ok
-    assert seen[0].startswith(b"GET /hook HTTP/1.1\r\n")
-    assert b"content-length" not in seen[0].lower()
+
+        async def main():
+            async with open_sender() as sender:
+                for method in ("POST", "GET", "POST"):
+                    assert (await outcome_of(sender, request_to(server.url, method=method))).ok
+
+        run(main())
+    assert [request.split(b" ")[0] for request in seen] == [b"POST", b"GET", b"POST"]
+    assert b"content-length" not in seen[1].lower()
+    assert seen[1].endswith(b"\r\n\r\n")
+    assert seen[2].endswith(b'{"type":"t"}')
 
 
 S, R, H = OutcomeKind.SUCCEEDED, OutcomeKind.REDIRECTED, OutcomeKind.HTTP_ERROR
@@ -133,6 +142,7 @@ CASES = {
     "a header without a colon": (LINE + b"garbage\r\n\r\nabc", P, 200, b""),
     "binary garbage for a header": (LINE + b"\x00\x01\xfe\xff\r\n\r\nabc", P, 200, b""),
     "101, not asked for": (b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nraw", P, 101, b""),
+    "600 headers": (LINE + b"A: b\r\n" * 600 + b"\r\n", P, 200, b""),
     # no HTTP at all
     "no status line": (b"hello world", P, None, b""),
     "another protocol": (b"SSH-2.0-OpenSSH_9.7\r\n", P, None, b""),

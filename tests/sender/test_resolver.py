@@ -34,6 +34,15 @@ def with_resolver(names, use, **settings):
     return run(main())
 
 
+async def until(seen):
+    """Waits for what the name server's thread does."""
+    for _ in range(1000):
+        if seen():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError
+
+
 async def failure(resolver, host):
     try:
         return await resolver.resolve(host)
@@ -132,8 +141,7 @@ def test_one_lookup_at_a_time_for_a_name():
 
         async def use(resolver):
             asking = [asyncio.ensure_future(resolver.resolve("a.example")) for _ in range(50)]
-            while not names.asked:
-                await asyncio.sleep(0.01)
+            await until(lambda: names.asked)
             asking[0].cancel()
             go.set()
             return await asyncio.gather(*asking[1:])
@@ -190,8 +198,7 @@ def test_a_zone_that_hangs_holds_only_its_share():
 
         async def use(resolver):
             hanging = [asyncio.ensure_future(failure(resolver, f"n{n}.hang.example")) for n in range(1000)]
-            while len({name for name, _ in names.asked}) < 16:
-                await asyncio.sleep(0.01)
+            await until(lambda: len({name for name, _ in names.asked}) >= 16)
             await asyncio.sleep(0.05)
             assert len({name for name, _ in names.asked}) == 16
             quick = await asyncio.wait_for(resolver.resolve("quick.other"), 2)
