@@ -151,9 +151,12 @@ class Sink:
         self.connections: set[asyncio.Transport] = set()
 
     async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Receiving(self), "127.0.0.1", port, backlog=4096
-        )
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: _Receiving(self), "127.0.0.1", port, backlog=4096
+            )
+        except OSError as error:
+            raise SystemExit(f"the receiver cannot listen on port {port}: does another benchmark run? {error}") from None
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
