@@ -156,7 +156,7 @@ class Sink:
                 lambda: _Receiving(self), "127.0.0.1", port, backlog=4096
             )
         except OSError as error:
-            raise SystemExit(f"the receiver cannot listen on port {port}: does another benchmark run? {error}") from None
+            raise SystemExit(f"port {port} is taken: does another benchmark run? {error}") from None
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
