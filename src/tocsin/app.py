@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -269,6 +270,7 @@ async def _serve(settings: Settings) -> int:
     app = await open_app(settings)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _announce(app, address)
+    _spare_the_collector()
     server = _Server(
         uvicorn.Config(
             app.asgi,
@@ -314,6 +316,15 @@ def _announce(app: App, address: str) -> None:
         opened = {"allow_http": settings.allow_http, "allow_networks": settings.allow_networks}
         log.warning("guard_opened", extra=opened)
     sys.stderr.flush()
+
+
+def _spare_the_collector() -> None:
+    """Nearly everything here dies by its reference count. The cycle collector still looks at each young object again
+    and again; looking a tenth as often, and never at what was there at the start, is a tenth of the time of an event.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _allow_open_files() -> None:
