@@ -4,11 +4,15 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from tocsin.cli.exits import INVALID, USAGE, Failure
 
-STDIN = Path("-")
+Input = Annotated[Path, Parameter(allow_leading_hyphen=True)]  # so that - can be given
+
+_STDIN = Path("-")
 
 
 def read_bytes(file: Path) -> bytes:
@@ -17,7 +21,7 @@ def read_bytes(file: Path) -> bytes:
     Raises:
         Failure: it cannot be read.
     """
-    if file == STDIN:
+    if file == _STDIN:
         return sys.stdin.buffer.read()
     try:
         return file.read_bytes()

@@ -1,18 +1,17 @@
 """``tocsin sign``: the headers that a webhook with this body would carry."""
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from tocsin.cli.exits import USAGE, Failure
 from tocsin.cli.output import AsJson, put, put_json
-from tocsin.cli.reading import parse_object, read_bytes, read_instant
+from tocsin.cli.reading import Input, parse_object, read_bytes, read_instant
 from tocsin.cli.verify import Secrets
 
 
 def sign(
-    file: Path,
+    file: Input,
     /,
     *,
     secret: Secrets = (),

@@ -1,7 +1,6 @@
 """``tocsin verify``: whether a webhook is what it claims to be, and if not, why and what to do."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -9,7 +8,7 @@ from cyclopts import Parameter
 
 from tocsin.cli.exits import INVALID, OK, UNDELIVERED, USAGE, Failure
 from tocsin.cli.output import AsJson, Flag, Texts, put, put_json, say
-from tocsin.cli.reading import read_bytes, read_instant, split_headers
+from tocsin.cli.reading import Input, read_bytes, read_instant, split_headers
 from tocsin.errors import Malformed
 
 Secrets = Annotated[
@@ -19,7 +18,7 @@ Secrets = Annotated[
 
 
 def verify(
-    file: Path,
+    file: Input,
     /,
     *,
     secret: Secrets = (),
