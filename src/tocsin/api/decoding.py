@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tocsin.control.values import nearest
 from tocsin.errors import Fault, Invalid, Malformed
+from tocsin.nearest import did_you_mean
 from tocsin.profiles.jsjson import stabilise
 
 MAX_FAULTS = 20
@@ -81,7 +81,7 @@ def decode_query(query: bytes, shape: type[T]) -> T:
             break
         field = fields.get(name)
         if field is None:
-            faults.append(Fault(f"?{name[:64]}", f"there is no such parameter{nearest(name, fields)}"))
+            faults.append(Fault(f"?{name[:64]}", f"there is no such parameter{did_you_mean(name, fields)}"))
         elif name in values:
             faults.append(Fault(f"?{name}", "it is given more than once"))
         else:
@@ -137,7 +137,7 @@ def _object_faults(value: Mapping[str, Any], struct: type[Any], at: str) -> Iter
     fields = _fields(struct)
     for name in value:
         if name not in fields:
-            yield Fault(at + pointer(name[:64]), f"there is no such key{nearest(name, fields)}")
+            yield Fault(at + pointer(name[:64]), f"there is no such key{did_you_mean(name, fields)}")
     for name, field in fields.items():
         if name in value:
             yield from _faults(value[name], field.type, at + pointer(name))

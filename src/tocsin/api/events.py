@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 1_000  # CONTRACT §3
 
 # Events of a batch that are looked at before others get their turn: some milliseconds.
-_SLICE = 64
+_SLICE = 16
 
 # Deliveries shown with their event; the rest are at /v1/deliveries?event=….
 _DELIVERIES_SHOWN = 250

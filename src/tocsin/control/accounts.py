@@ -10,12 +10,13 @@ from tocsin.clock import Clock
 from tocsin.control.actor import Actor
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
-from tocsin.control.values import Email, ExternalId, Name, check_timezone, nearest
+from tocsin.control.values import Email, ExternalId, Name, check_timezone
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.errors import Fault, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import Account, AccountId
+from tocsin.nearest import did_you_mean
 from tocsin.store.port import Accounts, Page
 
 
@@ -76,7 +77,7 @@ class AccountControl:
                 faults=[
                     Fault(
                         "/profile",
-                        f"no profile is called {new.profile[:64]!r}{nearest(new.profile, known)}; "
+                        f"no profile is called {new.profile[:64]!r}{did_you_mean(new.profile, known)}; "
                         f"there are {', '.join(known)}",
                     )
                 ],

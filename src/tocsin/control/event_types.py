@@ -7,10 +7,11 @@ import msgspec
 
 from tocsin.clock import Clock
 from tocsin.control.actor import Actor
-from tocsin.control.values import Prose, nearest
+from tocsin.control.values import Prose
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, Rejected
 from tocsin.model import AccountId, EventType
+from tocsin.nearest import did_you_mean
 from tocsin.profiles import CatalogueEntry
 from tocsin.profiles.jsjson import stabilise
 from tocsin.profiles.schemas import compile_schema
@@ -126,7 +127,7 @@ def entry_of(
     entry = view.entry(name)
     if entry is not None:
         return entry
-    detail = f"there is no event type {name[:128]!r}{nearest(name, view.entries())}"
+    detail = f"there is no event type {name[:128]!r}{did_you_mean(name, view.entries())}"
     if missing is NotFound:
         raise NotFound(detail)
     raise missing(detail, code="unknown_event_type", faults=[Fault(pointer, detail)])

@@ -3,9 +3,7 @@
 Used as the types of request bodies, so that they are checked while decoding and shown in the API's description.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
@@ -14,6 +12,7 @@ from msgspec import Meta
 
 from tocsin.clock import Millis
 from tocsin.errors import Fault, Invalid
+from tocsin.nearest import did_you_mean
 
 # Patterns end in `$(?!\n)`: Python's `$` alone lets a line break follow.
 # `says`: what to tell people where the pattern does not fit.
@@ -69,17 +68,10 @@ def check_timezone(name: str, pointer: str = "/timezone") -> None:
             faults=[
                 Fault(
                     pointer,
-                    f"no zone is called {name[:64]!r}{nearest(name, _zones())}; write one such as Europe/Berlin",
+                    f"no zone is called {name[:64]!r}{did_you_mean(name, _zones())}; write one such as Europe/Berlin",
                 )
             ],
         )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``: did you mean 'a' or 'b'?``, or nothing where nothing is near."""
-    # Comparing is quadratic in the name's length, and no known name is longer.
-    found = get_close_matches(name[:128], sorted(known), n=3, cutoff=0.6)
-    return f": did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 @cache

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tocsin.control.values import nearest
-from tocsin.engine.directory import AccountView, takes
+from tocsin.engine.directory import AccountView
 from tocsin.engine.filters import compile_filter
 from tocsin.engine.resolver import ResolveFailed, Resolver
 from tocsin.errors import Fault, Invalid
 from tocsin.model import WebhookSettings
+from tocsin.nearest import did_you_mean
 from tocsin.security.guard import Guard
 from tocsin.security.headers import check_custom_headers
 
@@ -37,18 +37,14 @@ def check_events(view: AccountView, patterns: tuple[str, ...]) -> tuple[str, ...
     """
     entries = view.entries()
     families = {f"{name[:at]}.*" for name in entries for at, letter in enumerate(name) if letter == "."}
-    known = [*entries, *families]
-    unknown = [
-        (index, pattern)
-        for index, pattern in enumerate(patterns)
-        if pattern != "*" and not any(takes((pattern,), name) for name in entries)
-    ]
+    known = {"*", *entries, *families}
+    unknown = [(index, pattern) for index, pattern in enumerate(patterns) if pattern not in known]
     if unknown:
         raise Invalid(
             "each of events is an event type, a family such as click.*, or *; GET /v1/event-types lists them",
             code="unknown_event_type",
             faults=[
-                Fault(f"/events/{index}", f"nothing is called {pattern!r}{nearest(pattern, known)}")
+                Fault(f"/events/{index}", f"nothing is called {pattern!r}{did_you_mean(pattern, known)}")
                 for index, pattern in unknown[:20]  # each is compared with every name that there is
             ],
         )
@@ -91,7 +87,7 @@ def check_options(view: AccountView, options: Mapping[str, Any]) -> None:
     known = profile.option_names
     there_are = f"there are {', '.join(sorted(known))}" if known else f"the profile {profile.name} has none"
     faults = [
-        Fault(f"/options/{name[:64]}", f"there is no such option{nearest(name, known)}; {there_are}")
+        Fault(f"/options/{name[:64]}", f"there is no such option{did_you_mean(name, known)}; {there_are}")
         for name in [name for name in options if name not in known][:20]
     ]
     if faults:

@@ -10,7 +10,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from tocsin.engine.routing import match
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, TocsinError, Unavailable
 from tocsin.ids import IdSource, show
 from tocsin.model import AccountId, DeliveryId, EventId
+from tocsin.nearest import nearest
 from tocsin.profiles.jsjson import stabilise
 from tocsin.store.port import (
     Accepted,
@@ -336,7 +336,7 @@ class Ingest:
 
 
 def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:
-    near = get_close_matches(type[:200], known, n=3)
+    near = nearest(type, known)
     hint = f"did you mean {' or '.join(near)}?" if near else "GET /v1/event-types lists those there are"
     detail = f"there is no event type {type[:200]!r} in this account; {hint}"
     return Invalid(detail, code="unknown_event_type", faults=[Fault("/type", detail)])
