@@ -204,6 +204,25 @@ def test_a_kept_connection_is_not_used_once_the_name_lost_an_address():
     assert outcomes[1].peer == "127.0.0.8"
 
 
+def test_a_kept_connection_is_not_used_once_all_addresses_are_others():
+    """Several addresses that change to several others are another destination."""
+
+    def moving(_name, nth):
+        return ["127.0.0.7", "127.0.0.8"] if nth == 1 else ["127.0.0.9", "127.0.0.10"]
+
+    with (
+        NameServer(moving) as names,
+        RawServer(always(OK), host="127.0.0.7") as first,
+        RawServer(always(OK), host="127.0.0.8", port=first.port),
+        RawServer(always(OK), host="127.0.0.9", port=first.port),
+        RawServer(always(OK), host="127.0.0.10", port=first.port),
+    ):
+        outcomes = send_to(f"http://a.example:{first.port}/", servers=[names.address], times=2, pause_s=1.05)
+    assert [outcome.kind for outcome in outcomes] == [SUCCEEDED, SUCCEEDED]
+    assert outcomes[0].peer in {"127.0.0.7", "127.0.0.8"}
+    assert outcomes[1].peer in {"127.0.0.9", "127.0.0.10"}
+
+
 class TurningGuard(Guard):
     """A guard whose judgement of one address can turn."""
 

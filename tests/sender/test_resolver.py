@@ -77,8 +77,9 @@ def test_localhost_is_known_without_a_name_server():
     assert set(ips) <= {"127.0.0.1", "::1"}
 
 
-def test_no_search_domain_is_added():
-    """A name that does not exist is asked for as it is, and as nothing else."""
+def test_no_search_domain_is_added(monkeypatch):
+    """A name that does not exist is asked for as it is, and as nothing else, whatever the machine searches."""
+    monkeypatch.setenv("LOCALDOMAIN", "search.example")
     with NameServer(fixed()) as names:
         reason = with_resolver(names, lambda resolver: failure(resolver, "single"))
         assert {name for name, _ in names.asked} == {"single"}
@@ -208,6 +209,24 @@ def test_a_zone_that_hangs_holds_only_its_share():
         quick, reasons = with_resolver(names, use, timeout_s=2.0)
     assert quick == ("127.0.0.7",)
     assert reasons == {"its name server did not answer in time"}
+
+
+def test_a_zones_share_holds_while_it_is_answered():
+    """As lookups of a zone end and others of it begin, never more than sixteen are under way."""
+    with NameServer(lambda _name, _nth: ["127.0.0.7"]) as names:
+
+        async def use(resolver):
+            under_way = []
+
+            async def ask(n):
+                await resolver.resolve(f"n{n}.many.example")
+                under_way.append(max(resolver._running.values(), default=0))
+
+            await asyncio.gather(*(ask(n) for n in range(200)))
+            assert resolver._running == resolver._waiting == resolver._lookups == {}
+            return max(under_way)
+
+        assert 0 < with_resolver(names, use) <= 16
 
 
 def test_zones_take_turns(monkeypatch):
