@@ -1,0 +1,19 @@
+"""The documentation, held to the product: every snippet runs, every name and figure in it exists, every link leads on.
+
+`markdown` reads pages, `transcript` compares what a page shows with what happened, `session` runs a page's blocks.
+
+A fence's info string says what its block is:
+
+    console                  `$ commands`, `> ` going on, and what they print; in one shell for the whole page
+    console terminal=NAME    programs that go on running in a terminal of their own; a further one there ends them first
+    console exit=N           its last command ends with that code; all others must end with 0
+    sh                       commands whose output is not shown, or in the `output` block behind it
+    python, js               a program; run, unless it has a title
+    LANGUAGE title=FILE      a file, there from then on
+    json output, text output what the block before it prints
+    json body="POST /v1/…"   a request that the API must take
+    norun="why"              nothing runs it, and the reason; it is parsed where that can be done
+
+In a command, `tsn_…` is the last key that was shown, and so are `whsec_…`, `wh_…` and the others; an id that a page
+shows in full is the one that stood in its place. Ports are others than those of the page, the same everywhere on it.
+"""

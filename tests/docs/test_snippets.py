@@ -1,0 +1,34 @@
+"""Every block of the documentation runs, in order, and shows what the page says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import Page, pages
+from tests.docs.session import Session
+from tests.support.server import Server
+
+_RUN = [page for page in pages() if page.blocks]
+
+
+@pytest.mark.parametrize("page", _RUN, ids=lambda page: page.name)
+def test_a_page_says_what_happens(page: Page, tmp_path: Path) -> None:
+    """A page that starts no server itself is read beside one, with the key of an account in TOCSIN_KEY."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    if any("tocsin serve" in block.text for block in page.blocks):
+        with Session(page, folder) as session:
+            _play(page, session)
+        return
+    with Server(tmp_path / "server") as server:
+        known = {"TOCSIN_KEY": server.operator.shop("Rocket Shoes").key}
+        with Session(page, folder, known, {8400: int(server.url.rpartition(":")[2])}) as session:
+            _play(page, session)
+
+
+def _play(page: Page, session: Session) -> None:
+    for block in page.blocks:
+        try:
+            session.play(block)
+        except AssertionError as error:
+            raise pytest.fail.Exception(f"{block}: {error}", pytrace=False) from None
