@@ -45,6 +45,7 @@ def test_what_happens_is_counted(site: Site, shop: LocalShop):
     shop.publish(external_id="m-1")
     shop.publish(external_id="m-1")
     shop.call("POST", "/v1/events", {"type": "clik", "data": {}})
+    shop.call("POST", "/v1/events", {"type": "clik", "data": {}}, headers={"Idempotency-Key": "k"})
     shop.call("POST", "/v1/events/batch", {"events": [{"type": "clik", "data": {}}, shop.event()]})
     after = scrape(site)
 
@@ -53,11 +54,11 @@ def test_what_happens_is_counted(site: Site, shop: LocalShop):
 
     assert rose("tocsin_events_accepted_total") == 2
     assert rose("tocsin_events_duplicate_total") == 1
-    assert rose("tocsin_events_refused_total", "unknown_event_type") == 2
+    assert rose("tocsin_events_refused_total", "unknown_event_type") == 3
     assert rose("tocsin_deliveries_created_total") == 2
     assert rose("tocsin_http_requests_total", "publish_event", "202") == 1
     assert rose("tocsin_http_requests_total", "publish_event", "200") == 1
-    assert rose("tocsin_http_requests_total", "publish_event", "422") == 1
+    assert rose("tocsin_http_requests_total", "publish_event", "422") == 2
     assert rose("tocsin_http_requests_total", "create_webhook", "201") == 1
     assert rose("tocsin_commit_events_sum") == 3
 

@@ -1,5 +1,7 @@
 """Webhooks: made, changed, read, removed."""
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -42,6 +44,16 @@ def test_a_given_secret_is_taken(shop: LocalShop):
     answer = shop.call("POST", "/v1/webhooks", {**NEW, "secret": "hunter2"})
     assert (answer.code, answer.json["errors"][0]["pointer"]) == ("secret_invalid", "/secret")
     assert b"hunter2" not in answer.body
+
+
+def test_an_asymmetric_secret_shows_its_public_key(shop: LocalShop):
+    """A webhook that signs with ed25519 shows the key that its receiver verifies with."""
+    given = "whsk_" + base64.b64encode(bytes(range(32))).decode()
+    made = shop.post("/v1/webhooks", {**NEW, "secret": given})
+    found = shop.get(f"/v1/webhooks/{made['id']}")
+    assert found["public_key"].startswith("whpk_")
+    assert given not in json.dumps(found)
+    assert shop.webhook(HOOK)["public_key"] is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tocsin.api import idempotency
 from tocsin.api.bodies import Bodies, Gone
 from tocsin.api.decoding import decode_body, decode_query
 from tocsin.api.operations import Access, AccountFrom, Call, Empty, Operation, Reply, path_ids, permit
-from tocsin.api.problems import MethodNotAllowed, RawHeaders, render
+from tocsin.api.problems import MethodNotAllowed, RawHeaders, code_of, render
 from tocsin.api.requests import Receive, Scope, Send, account_of, authenticate, header
 from tocsin.api.services import Services
 from tocsin.control.actor import Principal
@@ -20,6 +20,7 @@ from tocsin.model import AccountId
 
 log = logging.getLogger(__name__)
 
+PUBLISH_ID = "publish_event"  # an event that is refused counts as such, whichever way it came
 UNKNOWN = "unknown"  # the operation of a request that has none
 
 
@@ -48,6 +49,8 @@ class Endpoint:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a problem
             status, headers, body = fail(error, request_id, name)
+            if name == PUBLISH_ID:
+                services.metrics.refused(code_of(error))
         services.metrics.answered(name, status)
         services.metrics.http_duration_s.observe(services.clock.monotonic_s() - began_s)
         await answer(send, status, headers, body)

@@ -37,6 +37,7 @@ EXAMPLE: dict[str, Any] = {
     "status_since": "2026-01-01T00:00:00.000Z",
     "muted_until": None,
     "secret_overlap_until": None,
+    "public_key": None,
     "created_at": "2026-01-01T00:00:00.000Z",
     "updated_at": "2026-01-01T00:00:00.000Z",
 }
@@ -45,7 +46,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the specificat
 
 class WebhookShown(msgspec.Struct, frozen=True, kw_only=True):
     """Never a secret: values of custom headers are masked. `enabled`: its status is `active`.
-    `secret_overlap_until`: until then the secret before a rotation counts too.
+    `secret_overlap_until`: until then the secret before a rotation counts too. `public_key`: of an ed25519 secret
+    (`whsk_…`), what its receiver verifies with.
     """
 
     id: WebhookIdText
@@ -65,6 +67,7 @@ class WebhookShown(msgspec.Struct, frozen=True, kw_only=True):
     status_since: Instant
     muted_until: Instant | None
     secret_overlap_until: Instant | None
+    public_key: str | None
     created_at: Instant
     updated_at: Instant
 
@@ -83,6 +86,7 @@ class WebhookList(msgspec.Struct, frozen=True, kw_only=True):
 
 def fields(call: Call, webhook: Webhook) -> dict[str, Any]:
     settings = webhook.settings
+    signing = call.services.control.webhooks.signing(webhook)
     muted = webhook.muted_until is not None and webhook.muted_until > call.services.clock.now_ms()
     return {
         "id": wire.webhook_id(webhook.id),
@@ -101,7 +105,8 @@ def fields(call: Call, webhook: Webhook) -> dict[str, Any]:
         "status_reason": webhook.status_reason,
         "status_since": rfc3339(webhook.status_since),
         "muted_until": wire.instant(webhook.muted_until) if muted else None,
-        "secret_overlap_until": wire.instant(call.services.control.webhooks.overlap_until(webhook)),
+        "secret_overlap_until": wire.instant(signing.overlap_until),
+        "public_key": signing.public_key,
         "created_at": rfc3339(webhook.created_at),
         "updated_at": rfc3339(webhook.updated_at),
     }

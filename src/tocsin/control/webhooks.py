@@ -33,6 +33,7 @@ from tocsin.model import (
     WebhookState,
 )
 from tocsin.profiles.jsjson import stabilise
+from tocsin.profiles.signatures import ASYMMETRIC, public_key
 from tocsin.security.guard import Guard
 from tocsin.security.vault import Vault
 from tocsin.store.port import Page, Records, WebhookEdit, Webhooks
@@ -44,6 +45,14 @@ MAX_WEBHOOKS = 10_000
 _TRIES = 5
 
 Held = Literal["resume", "drop"]
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be shown of a webhook's secrets."""
+
+    overlap_until: Millis | None  # until then the secret before a rotation counts too
+    public_key: str | None  # of an ed25519 secret: what its receiver verifies with
+
 
 _Draft = tuple[WebhookSettings, WebhookSecrets]
 
@@ -83,12 +92,14 @@ class WebhookControl:
     async def list(self, account_id: AccountId, page: Page) -> Sequence[Webhook]:
         return await self._webhooks.list(account_id, page)
 
-    def overlap_until(self, webhook: Webhook) -> Millis | None:
-        """Until when a rotated secret counts beside the new one; None: no rotation is under way."""
+    def signing(self, webhook: Webhook) -> Signing:
         secrets = open_secrets(self._vault, webhook)
-        if secrets.previous_secret is None or secrets.overlap_until is None:
-            return None
-        return secrets.overlap_until if secrets.overlap_until > self._clock.now_ms() else None
+        until = secrets.overlap_until if secrets.previous_secret is not None else None
+        asymmetric = secrets.secret is not None and secrets.secret.startswith(ASYMMETRIC)
+        return Signing(
+            overlap_until=until if until is not None and until > self._clock.now_ms() else None,
+            public_key=public_key(secrets.secret) if asymmetric and secrets.secret is not None else None,
+        )
 
     async def preview(
         self,
@@ -264,7 +275,7 @@ class WebhookControl:
         if secret is not None:
             profile.check_secret(secret)
         else:
-            secret = profile.make_secret(random.token_bytes) or f"whsec_{random.token_hex(32)}"
+            secret = profile.make_secret(random.token_bytes) or random.token_hex(32)
         now = self._clock.now_ms()
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
