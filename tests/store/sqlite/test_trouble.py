@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 
 import apsw
 import pytest
@@ -13,7 +14,8 @@ from tocsin.store.port import Accepted, EventFilter
 from tocsin.store.sqlite import open_sqlite
 from tocsin.store.sqlite.database import connect
 from tocsin.store.sqlite.migrations import migrations, newest
-from tocsin.store.sqlite.writer import Writer
+from tocsin.store.sqlite.store import check, migrate
+from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
 
 async def test_a_full_disk_is_told_and_survived(world: World):
@@ -56,12 +58,9 @@ async def test_a_broken_file_is_reported(world: World):
         for page in range(60, 70):
             file.seek(page * 4096)
             file.write(b"\xff" * 4096)
-    await world.open()
-    try:
-        faults = await world.store.housekeeping.check()
-    except Unavailable as error:
-        faults = [error.detail]
-    assert faults
+    assert check(path)
+    with pytest.raises(Misconfigured, match="damaged"):
+        await world.open()
 
 
 async def test_reading_only_beside_a_server(world: World):
@@ -91,27 +90,30 @@ async def test_reading_only_needs_this_programs_schema(tmp_path, world: World):
 
 
 class Counting:
-    """Counts its transactions: `idle` is called after each."""
+    """Counts transactions: chores are called after each."""
 
     def __init__(self) -> None:
         self.commits = 0
 
-    def __call__(self) -> None:
-        self.commits += 1
+    def __call__(self, _database: object, quiet: bool) -> bool:  # noqa: FBT001 - as the writer calls it
+        self.commits += not quiet
+        return False
 
 
 @pytest.fixture
-def connection(tmp_path) -> apsw.Connection:
-    connection = connect(tmp_path / "w.db", readonly=False, cache_kib=1024)
+def database(tmp_path) -> Iterator[WritingDatabase]:
+    path = tmp_path / "w.db"
+    migrate(path)
+    connection = connect(path, readonly=False, cache_kib=1024)
     connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY) STRICT")
-    connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT)")
-    return connection
+    yield WritingDatabase(connection)
+    connection.close()
 
 
-async def test_what_waits_together_is_committed_together(connection: apsw.Connection):
+async def test_what_waits_together_is_committed_together(database: WritingDatabase):
     """Jobs that come while the writer is busy share the next transaction, and are answered in order."""
     commits = Counting()
-    writer = Writer(connection, idle=commits)
+    writer = Writer(database, commits)
     busy = threading.Event()
     first = asyncio.ensure_future(writer.do(lambda _: busy.wait(10)))
     await asyncio.sleep(0.01)
@@ -127,15 +129,14 @@ async def test_what_waits_together_is_committed_together(connection: apsw.Connec
     busy.set()
     await asyncio.gather(first, *inserts)
     assert order == [*range(100)]
-    assert commits.commits == 2
     await writer.close()
-    connection.close()
+    assert commits.commits == 2
 
 
 @pytest.mark.parametrize("fenced", [True, False])
-async def test_a_job_that_raises_fails_alone(connection: apsw.Connection, fenced: bool):  # noqa: FBT001
+async def test_a_job_that_raises_fails_alone(database: WritingDatabase, fenced: bool):  # noqa: FBT001
     """Everything that a raising job did is undone, and nothing that the others of its transaction did."""
-    writer = Writer(connection)
+    writer = Writer(database)
     runs: list[int] = []
 
     def job(x: int, error: Exception | None):
@@ -163,12 +164,11 @@ async def test_a_job_that_raises_fails_alone(connection: apsw.Connection, fenced
     assert stored == [0, 1, 2, 4, 6, 8, 9]
     assert len(runs) == (10 if fenced else 14)  # bare: up to the first that raised, then all again
     await writer.close()
-    connection.close()
 
 
-async def test_a_commit_that_fails_is_no_success(connection: apsw.Connection):
+async def test_a_commit_that_fails_is_no_success(database: WritingDatabase):
     """If the commit itself fails every job of it is told so, and the next transaction is a fresh one."""
-    writer = Writer(connection)
+    writer = Writer(database)
     errors = {"store_unavailable": apsw.FullError("disk"), "commit_unknown": apsw.IOError("sync")}
 
     def failing(error: Exception):
@@ -178,13 +178,12 @@ async def test_a_commit_that_fails_is_no_success(connection: apsw.Connection):
         return hook
 
     for code, error in errors.items():
-        connection.set_commit_hook(failing(error))
+        database.connection.set_commit_hook(failing(error))
         with pytest.raises(Unavailable) as told:
             await writer.do(lambda db: db.change("INSERT INTO t VALUES (1)"))
         assert told.value.code == code
-        connection.set_commit_hook(None)
+        database.connection.set_commit_hook(None)
         assert await writer.do(lambda db: db.rows("SELECT x FROM t")) == []
     await writer.do(lambda db: db.change("INSERT INTO t VALUES (1)"))
     assert await writer.do(lambda db: db.rows("SELECT x FROM t")) == [(1,)]
     await writer.close()
-    connection.close()

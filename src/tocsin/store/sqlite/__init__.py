@@ -4,6 +4,8 @@ Promises: everything `store.port` does, with full durability, and that a second 
 several processes sharing one file.
 """
 
-from tocsin.store.sqlite.store import SqliteStore, open_sqlite
+from tocsin.store.sqlite.migrations import SchemaStatus
+from tocsin.store.sqlite.migrations import status as schema_status
+from tocsin.store.sqlite.store import SqliteStore, check, migrate, open_sqlite
 
-__all__ = ["SqliteStore", "open_sqlite"]
+__all__ = ["SchemaStatus", "SqliteStore", "check", "migrate", "open_sqlite", "schema_status"]

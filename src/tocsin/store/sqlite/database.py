@@ -125,6 +125,11 @@ def many(ids: Collection[int]) -> object:
     return apsw.carray(array("q", ids))
 
 
+def many_blobs(values: Collection[bytes]) -> object:
+    """As `many`, for blobs."""
+    return apsw.carray(tuple(values))
+
+
 def translate(error: BaseException, *, at_commit: bool = False) -> Exception:
     """What a caller is told of an exception from inside a transaction."""
     if isinstance(error, TocsinError):

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import apsw
+
 from tocsin.clock import Millis
 from tocsin.store.port import Purged
 from tocsin.store.sqlite.database import Database
@@ -32,13 +34,18 @@ class SqliteHousekeeping:
         )
 
     async def check(self) -> Sequence[str]:
-        def read(db: Database) -> list[str]:
-            return [text for (text,) in db.rows(_HOUSEKEEPING["quick_check"]) if text != "ok"]
-
-        return await self._readers.do(read)
+        return await self._readers.do(faults)
 
     async def meta(self, name: str) -> str | None:
         return await self._readers.do(lambda db: db.value(_META["get"], (name,)))
 
     async def set_meta(self, name: str, value: str) -> None:
         await self._writer.do(lambda db: db.change(_META["set"], (name, value)))
+
+
+def faults(database: Database) -> list[str]:
+    """What SQLite finds wrong with its file."""
+    try:
+        return [text for (text,) in database.rows(_HOUSEKEEPING["quick_check"]) if text != "ok"]
+    except apsw.CorruptError as error:
+        return [str(error)]

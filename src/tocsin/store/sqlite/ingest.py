@@ -1,9 +1,11 @@
 """Events and their deliveries, written together: many at once, and a row at fault alone."""
 
 from collections.abc import Sequence
+from zlib import crc32
 
 import msgspec
 
+from tocsin.model import EventId
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -16,6 +18,7 @@ from tocsin.store.port import (
     Unstorable,
 )
 from tocsin.store.sqlite.database import ROW_ERRORS, Row, in_range, many
+from tocsin.store.sqlite.recent import key_of
 from tocsin.store.sqlite.rows import PENDING, SENDING
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import WritingDatabase
@@ -58,11 +61,13 @@ def _write_or_halve(
     database: WritingDatabase, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested]
 ) -> None:
     """Writes all of `which`; if one of them is refused, each half by itself, down to the one at fault."""
+    mark = database.mark()
     database.execute("SAVEPOINT half")
     try:
         _write(database, events, which, answers)
     except ROW_ERRORS as error:
         database.execute("ROLLBACK TO half")
+        database.back_to(mark)
         if len(which) == 1:
             answers[which[0]] = Unstorable(reason=str(error))
         else:
@@ -80,7 +85,7 @@ def _write(
     deliveries: list[Row] = []
     timeline: list[Row] = []
     for event in new:
-        id_, account_id = event.id, event.account_id
+        id_, account_id, visitor_id = event.id, event.account_id, event.visitor_id
         rows.append(
             (
                 id_,
@@ -92,7 +97,9 @@ def _write(
                 event.source,
                 event.config_version,
                 event.matched,
-                event.visitor_id,
+                visitor_id,
+                None if visitor_id is None else bucket(account_id, visitor_id),
+                None if event.external_id is None else event.digest,
                 event.data,
             )
         )
@@ -104,8 +111,7 @@ def _write(
             database.execute(_EVENT["insert_fan_out"], (id_, account_id, event.config_version))
     database.change_rows(_EVENT, "insert", rows)
     database.change_rows(_DELIVERY, "insert", deliveries)
-    timeline.sort()  # rows of one account share a page
-    database.change_rows(_EVENT, "insert_timeline", timeline)
+    database.recent.add(database, timeline)
 
 
 def delivery_row(delivery: NewDelivery, event_id: int, account_id: int, due_at: int) -> Row:
@@ -115,6 +121,11 @@ def delivery_row(delivery: NewDelivery, event_id: int, account_id: int, due_at: 
     return (delivery.id, event_id, delivery.webhook_id, account_id, PENDING, due_at, 0)
 
 
+def bucket(account_id: int, visitor_id: str) -> int:
+    """Where `event_visitor` keeps a visitor."""
+    return crc32(str(visitor_id).encode(), account_id & 0xFFFFFFFF) & 0xFF
+
+
 def _take_external_ids(
     database: WritingDatabase, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested]
 ) -> Sequence[int]:
@@ -122,21 +133,22 @@ def _take_external_ids(
     named = [i for i in which if events[i].external_id is not None]
     if not named:
         return which
-    rows: list[Row] = [
-        (e.account_id, e.external_id, e.id, e.digest, e.timestamp, e.matched) for e in (events[i] for i in named)
-    ]
-    if database.change_rows(_EVENT, "insert_dedupe", rows) == len(rows):
+    keys = [key_of(events[i].account_id, events[i].external_id or "") for i in named]
+    firsts = database.recent.add_keys(database, zip(keys, (events[i].id for i in named), strict=True))
+    if not firsts:
         return which
-    known: set[int] = set()
+    in_batch: dict[int, NewEvent] = {events[i].id: events[i] for i in named}
     for i in named:
         event = events[i]
-        event_id, digest, timestamp, matched = database.rows(_EVENT["known"], (event.account_id, event.external_id))[0]
-        if event_id == event.id:
+        first = firsts.get(event.id)
+        if first is None:
             continue
-        known.add(i)
+        # The first one may be of this very batch, and not be written yet.
+        row = database.row(_EVENT["first"], (first,))
+        digest, timestamp, matched = row or (in_batch[first].digest, in_batch[first].timestamp, in_batch[first].matched)
         answers[i] = (
-            Duplicate(event_id=event_id, timestamp=timestamp, matched=matched)
+            Duplicate(event_id=EventId(first), timestamp=timestamp, matched=matched)
             if digest == event.digest
-            else ContentConflict(event_id=event_id)
+            else ContentConflict(event_id=EventId(first))
         )
-    return [i for i in which if i not in known]
+    return [i for i in which if events[i].id not in firsts]

@@ -24,7 +24,6 @@ from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
 _ATTEMPT = statements("attempt")
 _DELIVERY = statements("delivery")
-_EVENT = statements("event")
 _FAN_OUT = statements("fan_out")
 _LANE = statements("lane")
 
@@ -57,7 +56,7 @@ class SqliteJournal:
             if moved:  # else this chunk was written before, or the account is gone
                 rows = [delivery_row(delivery, job.event_id, job.account_id, due_at) for delivery in deliveries]
                 db.change_rows(_DELIVERY, "insert", rows)
-                db.change_rows(_EVENT, "insert_timeline", [(job.account_id, delivery.id) for delivery in deliveries])
+                db.recent.add(db, [(job.account_id, delivery.id) for delivery in deliveries])
 
         await self._writer.do(write, rows=len(deliveries) + 1)
 

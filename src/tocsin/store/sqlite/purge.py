@@ -10,7 +10,8 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.store.port import Purged
-from tocsin.store.sqlite.database import Database, many
+from tocsin.store.sqlite.database import Database, many, many_blobs
+from tocsin.store.sqlite.recent import bucket_of, key_of
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -32,6 +33,7 @@ async def purge(
 ) -> Purged:
     """One step of each kind, each in its own transaction, so that nobody waits long."""
     await writer.do(lambda db: _drop_abandoned(db, now, limit), rows=limit)
+    await _merge_older(writer, max(bodies_before, logs_before, dedupe_before), limit)
     bodies = await writer.do(lambda db: _bodies(db, bodies_before, limit), rows=limit)
     dedupe = await writer.do(lambda db: _dedupe(db, dedupe_before, limit), rows=limit)
     deliveries, attempts = await writer.do(lambda db: _deliveries(db, logs_before, limit), rows=limit)
@@ -51,6 +53,12 @@ async def purge(
     return msgspec.structs.replace(
         purged, **{name: getattr(purged, name) + n for name, n in msgspec.structs.asdict(removed).items()}
     )
+
+
+async def _merge_older(writer: Writer, before: Millis, limit: int) -> None:
+    """What is to be purged must be where it is looked for. Seldom anything: buckets are merged long before."""
+    for bucket in await writer.do(lambda db: db.recent.older(first_at(before))):
+        await writer.do(lambda db, bucket=bucket: db.merge(bucket, None), rows=limit)  # type: ignore[misc]
 
 
 def _place(db: Database, kind: str) -> int:
@@ -94,12 +102,22 @@ def _bodies(db: WritingDatabase, before: Millis, limit: int) -> int:
 
 
 def _dedupe(db: WritingDatabase, before: Millis, limit: int) -> int:
-    place = _place(db, "dedupe")
-    last = db.value(_PURGE["last_event"], (place, first_at(before), limit))
-    if last is None:
+    rows = db.rows(_PURGE["external_ids"], (_place(db, "dedupe"), first_at(before), limit))
+    if not rows:
         return 0
+    last = rows[-1][0]
     _set_place(db, "dedupe", last)
-    return db.change(_PURGE["dedupe"], (place, last))
+    return _delete_dedupe(db, [(account_id, name) for _, account_id, name in rows if name is not None], last)
+
+
+def _delete_dedupe(db: WritingDatabase, names: list[tuple[int, str]], last: int) -> int:
+    """Forgets external ids of events up to `last`."""
+    if not names:
+        return 0
+    keys = [key_of(*name) for name in names]
+    for bucket in db.recent.holding(keys):
+        db.merge(None, bucket)
+    return db.change(_PURGE["delete_dedupe"], (many_blobs(keys), last))
 
 
 def _deliveries(db: WritingDatabase, before: Millis, limit: int) -> tuple[int, int]:
@@ -144,14 +162,14 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
             _set_place(db, "accounts", 0)
         return Purged()
     account_id, removed_at = row
+    db.merge(bucket_of(account_id), None)
     ids = [id_ for (id_,) in db.rows(_PURGE["timeline_of_account"], (account_id, limit))]
     if ids:
+        dedupe = _delete_dedupe(db, db.rows(_PURGE["external_ids_of"], (many(ids),)), ids[-1])
         deliveries, attempts = _delete_deliveries(db, ids)
         events = _delete_events(db, ids)
         db.execute(_PURGE["forget_timeline"], (account_id, ids[-1]))
-        return Purged(events=events, deliveries=deliveries, attempts=attempts)
-    if dedupe := db.change(_PURGE["dedupe_of_account"], (account_id, limit)):
-        return Purged(dedupe=dedupe)
+        return Purged(events=events, deliveries=deliveries, attempts=attempts, dedupe=dedupe)
     if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
         return Purged(idempotency=idempotency)
     for name in ("lanes_of_account", "versions_of_account", "webhooks_of_account"):

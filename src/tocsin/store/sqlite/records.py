@@ -11,6 +11,7 @@ from tocsin.model import AccountId, Attempt, Delivery, DeliveryId, DeliveryState
 from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page
 from tocsin.store.sqlite.database import Database, Row, in_range, many
 from tocsin.store.sqlite.readers import Readers
+from tocsin.store.sqlite.recent import Recent, key_of
 from tocsin.store.sqlite.rows import (
     BEYOND,
     CODES,
@@ -25,7 +26,7 @@ from tocsin.store.sqlite.statements import statements
 
 _ATTEMPT = statements("attempt")
 _AUDIT = statements("audit")
-_EVENT = statements("event")
+_RECENT = statements("recent")
 _RECORD = statements("record")
 
 T = TypeVar("T", Event, Delivery)
@@ -90,13 +91,17 @@ def _look(
     bounds: tuple[int, int],
     limit: int,
     pick: Callable[[Sequence[int], int], Sequence[T]],
+    *more: object,
 ) -> tuple[list[T], int | None]:
-    """Picks up to `limit` rows from what is near, newest first, and says where to go on."""
+    """Picks up to `limit` rows from what is near, newest first, and says where to go on.
+
+    `more` goes to the statement.
+    """
     before, least = bounds
     found: list[T] = []
     looked, step = 0, max(_FIRST_LOOK, 2 * limit + 2)
     while looked < _LOOK:
-        ids = msgspec.json.decode(db.value(_RECORD[near], (whose, before, least, step)))
+        ids = msgspec.json.decode(db.value(_RECORD[near], (whose, before, least, step, *more)))
         if ids:
             found.extend(pick(ids, limit + 1 - len(found)))
             if len(found) > limit:
@@ -110,13 +115,23 @@ def _look(
 
 
 class SqliteRecords:
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Readers, recent: Recent) -> None:
         self._readers = readers
+        self._recent = recent
+
+    def _unmerged(self, account_id: int) -> object:
+        """To be asked for before the first statement of a transaction, see `Recent`."""
+        return many(self._recent.ids_of(account_id) or [-1])
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
         bounds = _bounds(where.since, where.until, page)
 
         def read(db: Database) -> tuple[Sequence[Event], int | None]:
+            unmerged = self._unmerged(account_id)
+            known = None
+            if where.external_id is not None:
+                key = key_of(account_id, where.external_id)
+                known = self._recent.event_with(key) or db.value(_RECENT["event_with"], (key,))
             if not _lives(db, account_id):
                 return [], None
 
@@ -124,17 +139,14 @@ class SqliteRecords:
                 values = (many(ids), account_id, where.type, where.source, where.external_id, limit)
                 return [_event(row) for row in db.rows(_RECORD["events"], values)]
 
-            known = None
-            if where.external_id is not None:
-                known = db.row(_EVENT["known"], (account_id, where.external_id))
-            if known is not None and bounds[1] <= known[0] < bounds[0]:
+            if known is not None and bounds[1] <= known < bounds[0]:
                 # An external id names one event as long as it is remembered: nothing newer can have it.
-                newest = pick([known[0]], 1)
+                newest = pick([known], 1)
                 older, next_before = _look(
-                    db, "near_account", account_id, (known[0], bounds[1]), page.limit - len(newest), pick
+                    db, "near_account", account_id, (known, bounds[1]), page.limit - len(newest), pick, unmerged
                 )
                 return [*newest, *older], next_before
-            return _look(db, "near_account", account_id, bounds, page.limit, pick)
+            return _look(db, "near_account", account_id, bounds, page.limit, pick, unmerged)
 
         return await self._readers.do(read)
 
@@ -153,6 +165,7 @@ class SqliteRecords:
         bounds = _bounds(where.since, where.until, page)
 
         def read(db: Database) -> tuple[Sequence[Delivery], int | None]:
+            unmerged = self._unmerged(account_id)
             if not _lives(db, account_id) or not all(
                 in_range(id_) for id_ in (where.webhook_id, where.event_id, where.status_code) if id_ is not None
             ):
@@ -165,7 +178,7 @@ class SqliteRecords:
                 return _look(db, "near_event", where.event_id, bounds, page.limit, pick)
             if where.state is DeliveryState.FAILED:
                 return _look(db, "near_failed", account_id, bounds, page.limit, pick)
-            return _look(db, "near_account", account_id, bounds, page.limit, pick)
+            return _look(db, "near_account", account_id, bounds, page.limit, pick, unmerged)
 
         return await self._readers.do(read)
 

@@ -1,5 +1,6 @@
 """Opens a file and puts the roles together."""
 
+import asyncio
 from pathlib import Path
 
 import apsw
@@ -8,18 +9,23 @@ from tocsin.clock import Clock
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.sqlite import migrations
 from tocsin.store.sqlite.accounts import SqliteAccounts, SqliteKeys
-from tocsin.store.sqlite.database import connect
-from tocsin.store.sqlite.housekeeping import SqliteHousekeeping
+from tocsin.store.sqlite.checkpoints import Checkpoints
+from tocsin.store.sqlite.database import Database, connect
+from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
 from tocsin.store.sqlite.journal import SqliteJournal, SqliteOwnership
 from tocsin.store.sqlite.lock import FileLock
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.records import SqliteRecords
 from tocsin.store.sqlite.webhooks import SqliteCatalogue, SqliteSnapshots, SqliteWebhooks
-from tocsin.store.sqlite.writer import Writer
+from tocsin.store.sqlite.writer import Writer, WritingDatabase, merge_due
 
 # The writer's page cache: it holds the leaves of the account-led tables of some ten thousand busy accounts.
 _WRITER_CACHE_KIB = 65_536
+
+
+# A log that had to grow beyond this, while something held it, is cut back to it.
+_LOG_KEPT_BYTES = 128 << 20
 
 
 class SqliteStore:
@@ -29,7 +35,9 @@ class SqliteStore:
         self._path = path
         self._connection = connection
         self._lock = lock
-        self._writer = writer = Writer(connection)
+        self._checkpoints = None if lock is None else Checkpoints(path, connection)
+        database = WritingDatabase(connection)
+        self._writer = writer = Writer(database, None if lock is None else self._chore)
         self._readers = readers = Readers(path)
         self.journal = SqliteJournal(writer, readers)
         self.ownership = SqliteOwnership(writer)
@@ -38,9 +46,14 @@ class SqliteStore:
         self.catalogue = SqliteCatalogue(writer, readers)
         self.webhooks = SqliteWebhooks(writer, readers)
         self.snapshots = SqliteSnapshots(readers)
-        self.records = SqliteRecords(readers)
+        self.records = SqliteRecords(readers, database.recent)
         self.idempotency = SqliteIdempotency(writer)
         self.housekeeping = SqliteHousekeeping(writer, readers)
+
+    def _chore(self, database: WritingDatabase, quiet: bool) -> bool:  # noqa: FBT001 - as the writer calls it
+        if self._checkpoints is not None:
+            self._checkpoints.step()
+        return merge_due(database, quiet=quiet)
 
     async def ready(self) -> bool:
         try:
@@ -53,6 +66,9 @@ class SqliteStore:
     async def close(self) -> None:
         await self._writer.close()
         await self._readers.close()
+        if self._checkpoints is not None:
+            await asyncio.to_thread(self._checkpoints.close)
+            self._checkpoints = None
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -78,13 +94,28 @@ async def open_sqlite(path: Path, *, clock: Clock, readonly: bool = False) -> Sq
                 prepare(connection, path)
                 migrations.apply(connection, path)
             return SqliteStore(path, connection, lock)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, apsw.Error):
+                raise Misconfigured(f"{path} is damaged: {error}; put a backup in its place") from error
             raise
     except BaseException:
         if lock is not None:
             lock.release()
         raise
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with a file, which nobody has to be able to open; empty: nothing.
+
+    Raises:
+        Misconfigured: it is no database.
+    """
+    connection = connect(path, readonly=True, cache_kib=_WRITER_CACHE_KIB)
+    try:
+        return faults(Database(connection))
+    finally:
+        connection.close()
 
 
 def _check_schema(connection: apsw.Connection, path: Path) -> None:
@@ -119,3 +150,4 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
     if connection.pragma("journal_mode", "wal") != "wal":
         raise Misconfigured(f"{path} lies on a file system without shared memory; keep it on a local disk")
     connection.pragma("synchronous", "FULL")
+    connection.pragma("journal_size_limit", _LOG_KEPT_BYTES)

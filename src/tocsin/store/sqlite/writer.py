@@ -20,6 +20,7 @@ import apsw
 from tocsin import failpoints
 from tocsin.errors import Unavailable
 from tocsin.store.sqlite.database import RESOURCE_ERRORS, Database, translate
+from tocsin.store.sqlite.recent import Recent
 from tocsin.store.sqlite.statements import statements
 
 T = TypeVar("T")
@@ -33,11 +34,17 @@ log = logging.getLogger(__name__)
 # later wait for the whole.
 _MAX_ROWS = 4_000
 
+# Nothing has been asked for this long: time for chores.
+_QUIET_S = 0.5
+
 # Attempts are numbered from here, so that a number always takes six bytes, as `rows.NO_ATTEMPT` does.
 _FIRST_ATTEMPT = 1 << 32
 
 # Accounts whose config_version is remembered: some 20 MB at most.
 _MAX_VERSIONS = 200_000
+
+
+Mark = tuple[tuple[int, int, int], int]
 
 
 class WritingDatabase(Database):
@@ -46,17 +53,47 @@ class WritingDatabase(Database):
     All of it is forgotten when a transaction is rolled back.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, recent: Recent | None = None) -> None:
         super().__init__(connection)
         self.fenced = False  # whether what runs now is in a savepoint of its own
         self.versions: dict[int, int] = {}  # config_version of living accounts
+        self.recent = recent or Recent()
+        self.recent.load(self)
         self._epoch: int | None = None
         self._attempt: int | None = None
+        self._after: list[Callable[[], None]] = []
 
     def forget(self) -> None:
+        """A part of the transaction, or all of it, was rolled back."""
         self.versions.clear()
         self._epoch = None
         self._attempt = None
+
+    def mark(self) -> Mark:
+        """Where a savepoint begins."""
+        return self.recent.mark(), len(self._after)
+
+    def back_to(self, mark: Mark | None) -> None:
+        """A savepoint was rolled back to; None: the transaction was."""
+        recent, after = mark or (None, 0)
+        self.forget()
+        self.recent.back_to(recent)
+        del self._after[after:]
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Calls once the transaction that is open is durable, if it becomes so."""
+        self._after.append(call)
+
+    def committed(self) -> None:
+        self.recent.committed()
+        for call in self._after:
+            call()
+        self._after.clear()
+
+    def merge(self, bucket: int | None, key_bucket: int | None) -> None:
+        """Merges one bucket of each kind, within the transaction that is open."""
+        self.recent.merge(self, bucket, key_bucket)
+        self.after_commit(lambda: self.recent.merged(bucket, key_bucket))
 
     def own(self, epoch: int) -> None:
         """Raises `Unavailable` unless `epoch` is the owner's."""
@@ -100,10 +137,12 @@ class _Job(Generic[T]):
 class Writer:
     """Runs jobs, batch by batch, in its own thread, until it is closed."""
 
-    def __init__(self, connection: apsw.Connection, *, idle: Callable[[], None] | None = None) -> None:
-        """`idle` is called in the thread after each transaction (it keeps the write-ahead log short)."""
-        self._database = WritingDatabase(connection)
-        self._idle = idle
+    def __init__(self, database: WritingDatabase, chore: Callable[[WritingDatabase, bool], bool] | None = None) -> None:
+        """`chore` is called in the thread between transactions, and in quiet moments as long as it says that there was
+        something to do; its second argument tells which.
+        """
+        self._database = database
+        self._chore = chore
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
@@ -141,7 +180,7 @@ class Writer:
     def _work(self) -> None:
         open_ = True
         while open_:
-            job = self._queue.get()
+            job = self._next()
             batch: list[_Job[Any]] = []
             rows = 0
             while True:
@@ -158,18 +197,31 @@ class Writer:
                     break
             if batch:
                 self._commit(batch)
-            if self._idle is not None:
-                self._idle()
+                if self._chore is not None:
+                    self._chore(self._database, False)
+
+    def _next(self) -> _Job[Any] | None:
+        """The next job; does chores in the quiet until it comes."""
+        chore = self._chore
+        while chore is not None:
+            try:
+                return self._queue.get(timeout=_QUIET_S)
+            except queue.Empty:
+                while self._queue.empty() and chore(self._database, True):
+                    pass
+                if self._queue.empty():
+                    break
+        return self._queue.get()
 
     def _commit(self, batch: Sequence[_Job[Any]]) -> None:
         try:
             try:
                 self._transact(batch, fence_all=False)
             except _RunAgain:
-                self._roll_back()
+                roll_back(self._database)
                 self._transact(batch, fence_all=True)
         except BaseException as error:  # noqa: BLE001 - every caller must be answered, whatever happened
-            self._roll_back()
+            roll_back(self._database)
             log.warning("store_failed", extra={"reason": repr(error), "jobs": len(batch)})
             told = error.told if isinstance(error, _CommitFailed) else translate(error)
             for job in batch:
@@ -203,11 +255,13 @@ class Writer:
             database.execute("COMMIT")
         except apsw.Error as error:
             raise _CommitFailed(translate(error, at_commit=True)) from error
+        database.committed()
         if ingested:
             failpoints.reach("after_commit")
 
     def _run_fenced(self, job: _Job[Any]) -> None:
         database = self._database
+        mark = database.mark()
         database.execute("SAVEPOINT job")
         database.fenced = True
         try:
@@ -216,18 +270,19 @@ class Writer:
             raise
         except Exception as error:  # noqa: BLE001 - the job's own failure is its caller's to see
             database.execute("ROLLBACK TO job")
-            database.forget()
+            database.back_to(mark)
             job.error = translate(error)
         database.execute("RELEASE job")
 
-    def _roll_back(self) -> None:
-        """Leaves no transaction open. SQLite may have rolled back already, of its own accord."""
-        self._database.forget()
-        if self._database.connection.in_transaction:
-            try:
-                self._database.execute("ROLLBACK")
-            except apsw.Error as error:
-                log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
+
+def roll_back(database: WritingDatabase) -> None:
+    """Leaves no transaction open. SQLite may have rolled back already, of its own accord."""
+    database.back_to(None)
+    if database.connection.in_transaction:
+        try:
+            database.execute("ROLLBACK")
+        except apsw.Error as error:
+            log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
 
 
 class _RunAgain(Exception):
@@ -248,3 +303,24 @@ def _answer(batch: Sequence[_Job[Any]]) -> None:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.answer)
+
+
+def merge_due(database: WritingDatabase, *, quiet: bool) -> bool:
+    """Merges one bucket of each kind, if it is time, in a transaction of its own; whether it was."""
+    bucket, key_bucket = database.recent.due(quiet=quiet)
+    if bucket is None and key_bucket is None:
+        return False
+    try:
+        # Nothing here has to be durable by itself: what is lost is merged again.
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("BEGIN IMMEDIATE")
+        database.merge(bucket, key_bucket)
+        database.execute("COMMIT")
+        database.committed()
+    except apsw.Error as error:
+        log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
+        roll_back(database)
+        return False
+    finally:
+        database.execute("PRAGMA synchronous = FULL")
+    return True

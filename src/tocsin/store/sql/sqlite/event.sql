@@ -1,18 +1,11 @@
 -- name: insert
 INSERT INTO event (
-  id, account_id, type, timestamp, accepted_at, external_id, source, config_version, matched, visitor_id, data
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /* repeated */;
+  id, account_id, type, timestamp, accepted_at, external_id, source, config_version, matched, visitor_id,
+  visitor_bucket, digest, data
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /* repeated */;
 
--- name: insert_timeline
-INSERT INTO timeline (account_id, id) VALUES (?, ?) /* repeated */;
-
--- name: insert_dedupe
-INSERT INTO dedupe (account_id, external_id, event_id, digest, timestamp, matched)
-VALUES (?, ?, ?, ?, ?, ?) /* repeated */
-ON CONFLICT DO NOTHING;
-
--- name: known
-SELECT event_id, digest, timestamp, matched FROM dedupe WHERE account_id = ? AND external_id = ?;
+-- name: first
+SELECT digest, timestamp, matched FROM event WHERE id = ?;
 
 -- name: insert_fan_out
 INSERT INTO fan_out (event_id, account_id, config_version, after) VALUES (?, ?, ?, 0);

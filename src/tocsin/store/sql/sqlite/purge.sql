@@ -20,14 +20,16 @@ UPDATE event SET data = NULL WHERE id IN (SELECT value FROM carray(?)) AND data 
 -- name: unkeep_bodies
 DELETE FROM kept_body WHERE event_id IN (SELECT value FROM carray(?));
 
--- name: last_event
--- The last of the next events beyond a place and older than a bound.
-SELECT max(id) FROM (SELECT id FROM event WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3);
+-- name: external_ids
+-- Of the next events beyond a place and older than a bound.
+SELECT id, account_id, external_id FROM event WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3;
 
--- name: dedupe
-DELETE FROM dedupe WHERE (account_id, external_id) IN (
-  SELECT account_id, external_id FROM event WHERE id > ?1 AND id <= ?2 AND external_id IS NOT NULL
-) AND event_id <= ?2;
+-- name: external_ids_of
+SELECT account_id, external_id FROM event WHERE id IN (SELECT value FROM carray(?)) AND external_id IS NOT NULL;
+
+-- name: delete_dedupe
+-- Those of the keys that belong to events up to the one named: a key may have been used again since.
+DELETE FROM dedupe WHERE key IN (SELECT value FROM carray(?1)) AND event_id <= ?2;
 
 -- name: deliveries
 -- Deliveries beyond a place and older than a bound, and whether they ended before an instant.
@@ -83,11 +85,6 @@ SELECT id FROM timeline WHERE account_id = ? ORDER BY id LIMIT ?;
 
 -- name: forget_timeline
 DELETE FROM timeline WHERE account_id = ? AND id <= ?;
-
--- name: dedupe_of_account
-DELETE FROM dedupe WHERE (account_id, external_id) IN (
-  SELECT account_id, external_id FROM dedupe WHERE account_id = ?1 LIMIT ?2
-);
 
 -- name: idempotency_of_account
 DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE account_id = ?1 LIMIT ?2);

@@ -118,11 +118,14 @@ CREATE TABLE event (
   config_version INTEGER NOT NULL,
   matched        INTEGER NOT NULL,
   visitor_id     TEXT,
+  visitor_bucket INTEGER, -- 0 to 255, by account and visitor
+  digest         BLOB, -- with an external id: of what makes two events the same content
   data           BLOB -- NULL: retention took it. Last, so that reading the rest does not read it
 ) STRICT;
 
--- Erasure of a visitor; only events that name one.
-CREATE INDEX event_visitor ON event (account_id, visitor_id) WHERE visitor_id IS NOT NULL;
+-- Erasure of a visitor; only events that name one. By bucket, so that it grows in 256 places and not in as many as
+-- there are visitors: an erasure looks at one event in 256, and no event pays for a page of its own.
+CREATE INDEX event_visitor ON event (visitor_bucket) WHERE visitor_bucket IS NOT NULL;
 
 -- state: 10 pending, 11 retrying, 12 sending, 20 succeeded, 21 failed, 22 cancelled, 23 digested. All are one byte on
 -- disk, and so is all else that changes when a delivery is settled: a row that grows would split its full page.
@@ -154,8 +157,8 @@ CREATE INDEX delivery_event ON delivery (event_id);
 -- Lists of what failed, however much succeeded around it; failed ones only.
 CREATE INDEX delivery_failed ON delivery (account_id) WHERE state = 21;
 
--- Everything of an account by time, events and deliveries alike: the one account-led index of the journal. An event
--- and its deliveries have neighbouring ids, so that they share a page here.
+-- Everything of an account by time, events and deliveries alike: the one account-led index of the journal. Written in
+-- bulk, some time after the rows themselves: see sqlite/recent.py.
 CREATE TABLE timeline (
   account_id INTEGER NOT NULL,
   id         INTEGER NOT NULL,
@@ -170,14 +173,11 @@ CREATE TABLE attempt (
   record      BLOB NOT NULL -- MessagePack of model.Attempt
 ) STRICT;
 
+-- Which event has an external id; the rest stands in the event, which stays as long as this. Short rows, as keys
+-- arrive in no order and each finds its own page. Written in bulk like `timeline`.
 CREATE TABLE dedupe (
-  account_id  INTEGER NOT NULL,
-  external_id TEXT    NOT NULL,
-  event_id    INTEGER NOT NULL,
-  digest      BLOB    NOT NULL,
-  timestamp   INTEGER NOT NULL,
-  matched     INTEGER NOT NULL,
-  PRIMARY KEY (account_id, external_id)
+  key      BLOB PRIMARY KEY, -- 16 bytes of BLAKE2b over account and external id
+  event_id INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Events whose deliveries are still being written.
