@@ -124,6 +124,8 @@ class Client:
             for fault in problem.get("errors") or ()
             if fault.get("detail") != problem.get("detail")
         ]
+        if problem["code"] == "account_required":
+            lines.append("Here it is named with --account or TOCSIN_ACCOUNT.")
         if code == UNAUTHORISED and not self._has_key:
             lines.append("Give a key with TOCSIN_KEY or --key; the operator's was printed at the server's first start.")
         said = problem.get("detail") or problem.get("title") or answer.reason_phrase

@@ -20,7 +20,7 @@ def send(
     event_type: str,
     /,
     *,
-    data: str | None = None,
+    data: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     example: Flag = False,
     external_id: str | None = None,
     timestamp: str | None = None,
