@@ -1,0 +1,206 @@
+"""``tocsin demo``: it shows the whole, and it would show if something were wrong."""
+
+import asyncio
+import dataclasses
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cli.conftest import Terminal
+from tests.support.waiting import until
+from tocsin import profiles
+from tocsin.cli.demo.report import Row, judge_webhook
+from tocsin.cli.demo.scenario import PARTS, retry_scale
+from tocsin.cli.demo.server import ServerProcess
+from tocsin.cli.demo.traffic import plan
+from tocsin.cli.exits import Failure
+from tocsin.clock import Millis
+from tocsin.profiles import DisablePolicy
+from tocsin.receiver.inbox.arrivals import Arrival
+from tocsin.receiver.inbox.judging import Verdict
+
+
+@pytest.mark.slow
+def test_the_demonstration(terminal: Terminal) -> None:
+    """It ends with 0: several hundred events, every receiver's story as foreseen, every arrival verified."""
+    shown = terminal.json("demo")
+    assert shown["ok"] is True
+    assert shown["events"] > 300
+    assert shown["seconds"] < 30  # the contract's own promise
+    rows = {(row["profile"], row["receiver"]): row for row in shown["rows"]}
+    assert rows.keys() == {(name, part.name) for name in profiles.names() for part in PARTS}
+    for row in rows.values():
+        assert row["faults"] == []
+        assert row["verified"] == row["requests"] > 0
+        assert row["arrived"] == row["expected"]
+        assert row["duplicates"] == 0
+    healthy, twice, hangs = (rows["standard", name] for name in ("healthy", "fails twice", "hangs"))
+    assert (healthy["retries"], twice["retries"]) == (0, 2 * twice["expected"])
+    assert hangs["states"] == {"succeeded": hangs["expected"]}
+    assert rows["standard", "gone"]["status"] == "disabled"
+    assert list(terminal.folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_keeping_it(terminal: Terminal) -> None:
+    """--keep leaves server and receivers running, says where and with which keys, and ends them when told to."""
+    said = terminal.folder / "said"
+    with said.open("wb") as err:
+        process = subprocess.Popen(
+            terminal.command("demo", "--keep"), stdout=subprocess.DEVNULL, stderr=err, env=terminal.environ
+        )
+    try:
+        until(lambda: "tocsin deliveries list" in said.read_text(), said.read_text, 40)
+        exported = dict(
+            line.split("export TOCSIN_", 1)[1].split()[0].split("=", 1)
+            for line in said.read_text().splitlines()
+            if "export TOCSIN_" in line
+        )
+        asked = {"url": exported["URL"], "key": exported["KEY"]}
+        assert len(terminal.json("deliveries", "list", "--limit", 1000, **asked)) > 300
+        assert terminal.json("send", "click.created", "--example", "--wait", **asked)["delivered"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(exported["URL"], trust_env=False)
+
+
+def test_an_interrupt_cleans_up(terminal: Terminal) -> None:
+    """Interrupted half way, it ends its server, removes its directory, and does not call it a success."""
+    temporary = terminal.folder / "tmp"
+    temporary.mkdir()
+    said = terminal.folder / "said"
+    with said.open("wb") as err:
+        process = subprocess.Popen(
+            terminal.command("demo"),
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            env=terminal.environ | {"TMPDIR": str(temporary)},
+        )
+    until(lambda: "A server runs at" in said.read_text(), said.read_text, 30)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 1
+    assert list(temporary.iterdir()) == []
+    url = said.read_text().split("A server runs at ")[1].split(";")[0]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
+
+
+def test_a_server_that_does_not_start(terminal: Terminal, tmp_path: Path) -> None:
+    """Where the server cannot start, that is a failure that shows the end of the server's log."""
+
+    async def start() -> None:
+        (tmp_path / "tocsin.db").write_text("no database")
+        server = ServerProcess(tmp_path, 1.0)
+        try:
+            await server.start()
+        finally:
+            await server.stop()
+
+    with pytest.raises(Failure) as caught:
+        asyncio.run(start())
+    assert "no database" in "".join(caught.value.lines)
+
+
+# --- would it notice? ---------------------------------------------------------------------------------------------
+
+STANDARD = profiles.load("standard")
+HEALTHY, TWICE, HANGS, GONE = PARTS
+
+
+def arrival(n: int, id_: str, *, nth: int = 1, duplicate: bool = False, **verdict: Any) -> Arrival:
+    found = {"verified": True, "profile": "standard", "id": id_} | verdict
+    return Arrival(
+        n=n, at=Millis(1000), method="POST", path="/", headers=(), body=b"{}", verdict=Verdict(**found), nth=nth,
+        duplicate=duplicate,
+    )  # fmt: skip
+
+
+def delivery(event: str, status: str = "succeeded", code: int | None = 200, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"dlv_{event}", "event_id": event, "status": status, "status_code": code, "attempt_count": 1, **more
+    }  # fmt: skip
+
+
+def judged(arrivals: list[Arrival], deliveries: list[dict[str, Any]], part=HEALTHY, status: str = "active") -> Row:
+    expected: Mapping[str, float] = {"evt_1": 0.9, "evt_2": 0.9}
+    return judge_webhook(
+        profile="standard",
+        part=part,
+        fate=part.fate(STANDARD),
+        webhook={"id": "wh_1", "status": status, "status_reason": "for a reason"},
+        expected=expected,
+        deliveries=deliveries,
+        arrivals=arrivals,
+    )
+
+
+WELL = ([arrival(1, "evt_1"), arrival(2, "evt_2")], [delivery("evt_1"), delivery("evt_2")])
+
+
+def test_what_is_well_is_found_well() -> None:
+    """The arrivals and deliveries that the scenario foresees have no fault."""
+    assert judged(*WELL).faults == []
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "deliveries", "fault"),
+    [
+        (WELL[0][:1], WELL[1], "arrivals: 1 are missing"),
+        ([*WELL[0], arrival(3, "evt_3")], WELL[1], "arrivals: 1 were not foreseen"),
+        ([*WELL[0], arrival(3, "evt_2", nth=2)], WELL[1], "evt_2 arrived 2 times, not 1"),
+        ([*WELL[0], arrival(3, "evt_2", nth=2, duplicate=True)], WELL[1], "after it was answered 2xx"),
+        ([WELL[0][0], arrival(2, "evt_2", verified=False, sentence="forged")], WELL[1], "does not verify: forged"),
+        ([WELL[0][0], arrival(2, "evt_2", verified=None)], WELL[1], "does not verify"),
+        ([WELL[0][0], arrival(2, "evt_2", profile="cue")], WELL[1], "in the dialect cue"),
+        (WELL[0], WELL[1][:1], "deliveries: 1 are missing"),
+        (WELL[0], [*WELL[1], delivery("evt_2")], "deliveries: 1 are there twice"),
+        (WELL[0], [WELL[1][0], delivery("evt_2", "retrying")], "should have succeeded and is retrying"),
+        (WELL[0], [WELL[1][0], delivery("evt_2") | {"attempt_count": 2}], "took 2 attempts"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_found(arrivals: list[Arrival], deliveries: list[dict[str, Any]], fault: str) -> None:
+    """Whatever goes otherwise than foreseen is a fault that says what."""
+    assert any(fault in one for one in judged(arrivals, deliveries).faults)
+
+
+def test_a_webhook_in_the_wrong_state_is_found() -> None:
+    """A webhook that is disabled without being meant to be is a fault, with the reason."""
+    assert judged(*WELL, status="disabled").faults == ["the webhook should be active and is disabled (for a reason)"]
+
+
+def test_another_way_is_found() -> None:
+    """Attempts that went otherwise than foreseen are a fault, even where the end is right."""
+    went = [{"outcome": "http_error", "status_code": 500}, {"outcome": "succeeded", "status_code": 200}]
+    arrivals = [arrival(n, f"evt_{n % 2 + 1}", nth=n // 2 + 1) for n in range(6)]
+    row = judged(arrivals, [delivery(f"evt_{n}", attempts=went) for n in (1, 2)], TWICE)
+    assert "dlv_evt_1 should have gone 500, 503, 200 and went 500, 200" in row.faults
+
+
+# --- by data ------------------------------------------------------------------------------------------------------
+
+
+def test_traffic_is_the_catalogues() -> None:
+    """The traffic has every type of the catalogue, each event valid and different, the same for the same seed."""
+    made = plan(STANDARD, 1)
+    events = [*made.first, *made.rest]
+    assert {event.type for event in events} == set(STANDARD.catalogue)
+    assert all(STANDARD.catalogue[event.type].validator.is_valid(event.data) for event in events)
+    assert len({event.external_id for event in events}) == len(events) > 300
+    assert len({repr(event.data) for event in events}) > len(events) * 0.8
+    assert made == plan(STANDARD, 1) != plan(STANDARD, 2)
+
+
+def test_a_profile_that_goes_on_after_410() -> None:
+    """Where 410 does not disable, each delivery to that receiver must use up its schedule, scaled to fit the time."""
+    policy = DisablePolicy(on_exhausted=True, failing_for_s=None, warn_at_s=(), gone_disables=False)
+    other = dataclasses.replace(STANDARD, disable=policy)
+    fate = GONE.fate(other)
+    assert (len(fate.steps), fate.ends, fate.webhook, fate.held) == (10, "failed", "failed", False)
+    assert sum(other.schedule_s) * retry_scale({"other": other}) < 15
