@@ -214,7 +214,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         Answer(202, ReceiptShown, "The event and its deliveries are durable", _RECEIPT_EXAMPLE),
     ),
     makes="event_id",
-    problems=("unknown_event_type", "data_invalid", "external_id_conflict", "unstorable", "overloaded", "stopping"),
+    problems=("unknown_event_type", "data_invalid", "external_id_conflict", "unstorable", "overloaded"),
 )
 async def publish_event(call: Call) -> Reply:
     """Publish an event.
@@ -257,7 +257,7 @@ async def publish_event(call: Call) -> Reply:
             },
         ),
     ),
-    problems=("overloaded", "stopping"),
+    problems=("overloaded",),
 )
 async def publish_events(call: Call) -> Reply:
     """Publish up to 1000 events.

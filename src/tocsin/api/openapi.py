@@ -93,7 +93,7 @@ def implied_codes(one: Operation) -> tuple[str, ...]:
     if one.query is not None or one.access is not Access.PUBLIC:
         codes += ["malformed_request", "invalid"]
     if one.access is not Access.PUBLIC:
-        codes += ["missing_key", "unknown_key", "store_unavailable"]
+        codes += ["missing_key", "unknown_key", "store_unavailable", "stopping", "unavailable"]
         codes.append("operator_only" if one.access is Access.OPERATOR else "missing_scope")
     if one.account is not AccountFrom.NONE or "{" in one.path:
         codes.append("not_found")
@@ -104,7 +104,7 @@ def implied_codes(one: Operation) -> tuple[str, ...]:
     if one.method == "POST":
         codes += ["idempotency_key_invalid", "idempotency_key_reused", "idempotency_running"]
     if one.method not in ("GET", "HEAD"):
-        codes.append("commit_unknown")
+        codes += ["commit_unknown", "not_owner"]
     return tuple(code for code in CODES if code in {*codes, "internal"})
 
 
