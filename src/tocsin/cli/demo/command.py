@@ -100,7 +100,7 @@ def _put(report: "Report", *, as_json: bool) -> None:
         (
             (
                 row.profile,
-                f"{row.receiver}: {row.does}",
+                row.receiver,
                 row.expected,
                 row.arrived,
                 f"{row.verified} of {row.requests}",
@@ -115,7 +115,7 @@ def _put(report: "Report", *, as_json: bool) -> None:
     )
     put_text("")
     for part in PARTS:
-        put_text(f"{part.name}: {part.story}")
+        put_text(f"{part.name} ({part.does}): {part.story}")
     for row in report.rows:
         if row.receiver == PARTS[0].name and row.latency_ms:
             put_text(

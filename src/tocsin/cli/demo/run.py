@@ -51,8 +51,7 @@ class Demonstration:
 
     async def close(self) -> None:
         await self._http.aclose()
-        for inbox in self._inboxes.values():
-            await inbox.stop()
+        await asyncio.gather(*(inbox.stop() for inbox in self._inboxes.values()))
 
     async def run(self) -> Report:
         """All of it.

@@ -109,7 +109,7 @@ function show(arrival) {
     ["Id", arrival.id || "–"],
     ["Request", `${arrival.method} ${arrival.path}`],
     ["Dialect", arrival.profile || "–"],
-    ["Came", arrival.nth > 1 ? `for the ${arrival.nth}. time${arrival.duplicate ? ", was taken before" : ""}` : "for the first time"],
+    ["Came", arrival.nth > 1 ? `${arrival.nth} times so far${arrival.duplicate ? ", and was taken before" : ""}` : "for the first time"],
     ["Answered", arrival.took_ms === null ? "not yet" : `${answerOf(arrival)} after ${arrival.took_ms.toFixed(1)} ms`],
     ["Note", arrival.note || "–"],
   ];
