@@ -107,7 +107,7 @@ def test_probes(tmp_path: Path):
     """A process lives while it answers; it is ready while its store is."""
     with Site(tmp_path) as site:
         assert site.api().call("GET", "/healthz").json["status"] == "ok"
-        assert site.api().call("GET", "/readyz").json == {"status": "ready"}
+        assert site.api().call("GET", "/readyz?from=balancer").json == {"status": "ready"}
         site.run(site.app.store.close())
         assert site.api().call("GET", "/healthz").status == 200
         answer = site.api().call("GET", "/readyz")

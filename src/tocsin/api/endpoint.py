@@ -72,7 +72,9 @@ class Endpoint:
         found_ids = path_ids(path)
         if principal is not None:
             account_id = await _account(services, declared, principal, found_ids, header(scope, b"tocsin-account"))
-        query = decode_query(scope["query_string"], declared.query or Empty)
+        # Probes and pages are asked by machines and links that add parameters of their own.
+        strict = declared.access is not Access.PUBLIC
+        query = decode_query(scope["query_string"], declared.query or Empty) if strict else Empty()
         body, content = b"", None
         if declared.body is not None or declared.method == "POST":
             body = await self._bodies.read(header(scope, b"content-length"), receive, declared.max_body_bytes)
