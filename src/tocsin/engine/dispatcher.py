@@ -25,7 +25,7 @@ from tocsin.engine.rendering import Target, masked, render
 from tocsin.engine.sender import Sender
 from tocsin.engine.settler import MAX_WAITING, Settler
 from tocsin.errors import NotFound, TocsinError, Unavailable
-from tocsin.ids import IdSource
+from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import (
     AccountId,
     Attempt,
@@ -465,6 +465,8 @@ class Dispatcher:
             return
         start.target = target = hook.target
         start.started_at = now
+        if not claimed.attempts:
+            self._metrics.first_attempt_delay_s.observe((now - made_at_ms(claimed.event_id)) / 1000)
         try:
             start.request = render(
                 target,

@@ -59,7 +59,7 @@ class Caretaker:
             self._spawn(self._warn(webhook, diagnosis.reason))
         elif diagnosis.health in (Health.DISABLE, Health.FAIL):
             state = WebhookState.FAILED if diagnosis.health is Health.FAIL else WebhookState.DISABLED
-            self._spawn(self._stop(lane, webhook, state, diagnosis.reason))
+            self._spawn(self._stop(lane, webhook, state, diagnosis))
 
     async def stop(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -69,7 +69,8 @@ class Caretaker:
         view = await self._directory.view(webhook.account_id)
         self._notices.webhook_warned(view.account, webhook, reason)
 
-    async def _stop(self, lane: Lane, webhook: Webhook, state: WebhookState, reason: str) -> None:
+    async def _stop(self, lane: Lane, webhook: Webhook, state: WebhookState, diagnosis: Diagnosis) -> None:
+        reason = diagnosis.reason
         at: Millis = self._clock.now_ms()
         change = Change(
             at=at,
@@ -84,7 +85,7 @@ class Caretaker:
             return  # deleted, or stopped already: its owner is told once
         self._directory.forget(webhook.account_id)
         lane.configure(changed)
-        self._metrics.disabled(state)
+        self._metrics.disabled(diagnosis.cause)
         log.warning("webhook_stopped", extra={"webhook": change.subject, "state": state, "reason": reason})
         view = await self._directory.view(webhook.account_id)
         self._notices.webhook_stopped(view.account, changed, reason)

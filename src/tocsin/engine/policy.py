@@ -79,8 +79,11 @@ class Health(StrEnum):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
+    """`reason` is a sentence for people; `cause` one word for metrics."""
+
     health: Health
     reason: str = ""
+    cause: str = ""
 
 
 _WELL = Diagnosis(Health.WELL)
@@ -104,16 +107,18 @@ def diagnose(
     if outcome.ok:
         return _WELL
     if policy.gone_disables and outcome.status_code == _GONE and outcome.kind is OutcomeKind.HTTP_ERROR:
-        return Diagnosis(Health.DISABLE, "the receiver answered 410 Gone: it wants no more deliveries")
+        return Diagnosis(Health.DISABLE, "the receiver answered 410 Gone: it wants no more deliveries", "gone")
     if policy.on_exhausted and verdict.state is DeliveryState.FAILED:
-        return Diagnosis(Health.FAIL, f"a delivery failed after its last retry: {outcome.error or outcome.kind}")
+        return Diagnosis(
+            Health.FAIL, f"a delivery failed after its last retry: {outcome.error or outcome.kind}", "exhausted"
+        )
     if policy.failing_for_s is None or failing_since is None:
         return _WELL
     failing_s = (now - failing_since) / 1000
     if failing_s >= policy.failing_for_s:
         days = policy.failing_for_s / 86_400
-        return Diagnosis(Health.DISABLE, f"every attempt has failed for {days:g} days")
+        return Diagnosis(Health.DISABLE, f"every attempt has failed for {days:g} days", "failing")
     warned_s = -1.0 if warned_at is None else (warned_at - failing_since) / 1000
     if any(warned_s < at <= failing_s for at in policy.warn_at_s):
-        return Diagnosis(Health.WARN, f"every attempt has failed for {failing_s / 3600:.0f} hours")
+        return Diagnosis(Health.WARN, f"every attempt has failed for {failing_s / 3600:.0f} hours", "failing")
     return _WELL
