@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import uvicorn
@@ -192,20 +192,24 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
     try:
         key = settings.vault_key() or read_or_make_key(path.with_name(path.name + ".key"))
         vault = Vault(key)
-        known = await store.housekeeping.meta(_VAULT_META)
-        if known is None:
-            await store.housekeeping.set_meta(_VAULT_META, vault.fingerprint)
-        elif known != vault.fingerprint:
-            raise Misconfigured(
-                "TOCSIN_SECRET_KEY (or the .key file beside the database) is not the key that this database's secrets "
-                "were encrypted with; bring that key back"
-            )
+        await _check_key_fits(store, vault)
         app = App(settings, store, vault, clock, Metrics())
         await app.start()
     except BaseException:
         await store.close()
         raise
     return app
+
+
+async def _check_key_fits(store: Store, vault: Vault) -> None:
+    known = await store.housekeeping.meta(_VAULT_META)
+    if known is None:
+        await store.housekeeping.set_meta(_VAULT_META, vault.fingerprint)
+    elif known != vault.fingerprint:
+        raise Misconfigured(
+            "TOCSIN_SECRET_KEY (or the .key file beside the database) is not the key that this database's secrets "
+            "were encrypted with; bring that key back"
+        )
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -262,9 +266,7 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    listening = socket.create_server(
-        (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET, backlog=2048
-    )
+    listening = _listen(settings.host, settings.port)
     listening.setblocking(False)
     host, port = listening.getsockname()[:2]
     app = await open_app(settings)
@@ -293,11 +295,21 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Misconfigured(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port"
+        ) from None
+
+
 class _Server(uvicorn.Server):
     """uvicorn, but for its signals: a second one must not cut short what `App.close` still writes down."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -307,9 +319,9 @@ class _Server(uvicorn.Server):
 def _announce(app: App, address: str) -> None:
     settings = app.settings
     log.info("server_started", extra={"address": address, "db": settings.db, "version": __version__})
-    print(f"Tocsin {__version__} at {address}", file=sys.stderr)
+    sys.stderr.write(f"Tocsin {__version__} at {address}\n")
     if app.made_operator_key is not None:
-        print(f"The operator's key, shown this once: {app.made_operator_key}", file=sys.stderr)
+        sys.stderr.write(f"The operator's key, shown this once: {app.made_operator_key}\n")
     if settings.retry_scale != 1:
         log.warning("retries_scaled", extra={"scale": settings.retry_scale})
     if settings.allow_http or settings.allow_networks:

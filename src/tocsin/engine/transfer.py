@@ -152,12 +152,12 @@ class Transfer:
     def _open_socket(self, _purpose: int, address: Any) -> HandedSocket | int:
         ip = address.addr[0]
         if self._refuses(ip):
-            return pycurl.SOCKET_BAD
+            return int(pycurl.SOCKET_BAD)
         try:
             sock = socket.socket(address.family, address.socktype, address.protocol)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         except OSError:  # out of descriptors, or no such family here
-            return pycurl.SOCKET_BAD
+            return int(pycurl.SOCKET_BAD)
         # Kept until the request goes out, to ask the socket itself who is at its other end.
         self._sockets.append(sock)
         return HandedSocket(sock)
