@@ -12,6 +12,7 @@ A fence's info string says what its block is:
     LANGUAGE title=FILE      a file, there from then on
     json output, text output what the block before it prints
     json body="POST /v1/…"   a request that the API must take
+    json event=TYPE          data of an event that it must take
     norun="why"              nothing runs it, and the reason; it is parsed where that can be done
 
 In a command, `tsn_…` is the last key that was shown, and so are `whsec_…`, `wh_…` and the others; an id that a page

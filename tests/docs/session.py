@@ -151,7 +151,10 @@ class Session:
             found = difference(self._shown(block.text), self._output, self.memory)
             assert found is None, found
         elif "body" in block.words:
-            self._request(*block.words["body"].split(), block.text)
+            method, path = self._real(block.words["body"]).split()
+            self._request(method, path, block.text)
+        elif "event" in block.words:
+            self._request("POST", "/v1/events", f'{{"type": "{block.words["event"]}", "data": {block.text}}}')
         elif block.language == "console":
             self._console(block)
         elif block.language == "sh":
