@@ -14,6 +14,7 @@ from tests.sender.wire import (
     request_to,
     run,
 )
+from tocsin.engine.connections import Connections
 from tocsin.engine.resolver import Resolver
 from tocsin.engine.sender import Sender
 from tocsin.model import OutcomeKind
@@ -345,6 +346,39 @@ def test_a_request_may_be_sent_from_within_done():
 
         run(main())
     assert len(server.connections) == 1
+
+
+def test_the_loop_is_given_back_after_each_turn(monkeypatch):
+    """However much is under way, libcurl gets no more than three bounded turns before everything else has its own."""
+    turns = [0]
+    turn = Connections._turn
+
+    def counted(connections):
+        turns[0] += 1
+        turn(connections)
+
+    monkeypatch.setattr(Connections, "_turn", counted)
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+    between = []
+    with RawServer(always(closing)) as server:
+
+        async def main():
+            loop = asyncio.get_running_loop()
+
+            def everything_else():
+                between.append(turns[0])
+                turns[0] = 0
+                loop.call_soon(everything_else)
+
+            async with open_sender() as sender:
+                loop.call_soon(everything_else)
+                requests = (outcome_of(sender, request_to(server.url, 20.0)) for _ in range(600))
+                return await asyncio.gather(*requests)
+
+        outcomes = run(main())
+    assert all(outcome.ok for outcome in outcomes)
+    assert sum(between) > 20
+    assert max(between) <= 3
 
 
 def test_many_at_once_are_all_answered():

@@ -57,7 +57,7 @@ class Connections:
         self._fresh: deque[pycurl.Curl] = deque()  # of these, what libcurl does not know of yet
         self._epoll = select.epoll()
         self._watched: set[int] = set()
-        self._turn_soon = False
+        self._turn_asked = False
         self._due_at: float | None = None  # when libcurl wants its timeouts looked at
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -77,9 +77,7 @@ class Connections:
     def start(self, transfer: Transfer) -> None:
         self._running[transfer.curl] = transfer
         self._fresh.append(transfer.curl)
-        if not self._turn_soon:
-            self._turn_soon = True
-            self._loop.call_soon(self._turn)
+        self._ask_turn()
 
     def close(self) -> list[Transfer]:
         """Closes every connection and returns the transfers that were under way."""
@@ -119,9 +117,7 @@ class Connections:
             return
         due_at = self._due_at = time.monotonic() + timeout_ms / 1000  # libcurl's clock; uvloop's stands still in a turn
         if timeout_ms == 0:
-            if not self._turn_soon:
-                self._turn_soon = True
-                self._loop.call_soon(self._turn)
+            self._ask_turn()
         elif self._timer is None or due_at < self._timer_at:
             # A timer that is too early looks again and sets itself anew; so most changes cost nothing.
             if self._timer is not None:
@@ -133,12 +129,20 @@ class Connections:
         self._timer = None
         self._turn()
 
+    def _ask_turn(self) -> None:
+        if not self._turn_asked:
+            self._turn_asked = True
+            self._loop.call_soon(self._asked_turn)
+
+    def _asked_turn(self) -> None:
+        self._turn_asked = False
+        self._turn()
+
     # --- the work --------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         if self._epoll.closed:
             return
-        self._turn_soon = False
         now = time.monotonic
         action = self._multi.socket_action
         until = now() + _SLICE_S
@@ -152,9 +156,8 @@ class Connections:
             if now() > until:
                 break  # the rest stays ready and comes back after others had their turn
         self._reap()
-        if self._fresh and not self._turn_soon:
-            self._turn_soon = True
-            self._loop.call_soon(self._turn)
+        if self._fresh:
+            self._ask_turn()
         if self._due_at is not None:
             self._set_due(max(0, ceil((self._due_at - now()) * 1000)))
 
