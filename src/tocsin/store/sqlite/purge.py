@@ -10,7 +10,8 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.store.port import Purged
-from tocsin.store.sqlite.database import Database, many, many_blobs
+from tocsin.store.sqlite import timeline
+from tocsin.store.sqlite.database import Database, Row, many, many_blobs
 from tocsin.store.sqlite.recent import bucket_of, key_of
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
@@ -131,8 +132,16 @@ def _deliveries(db: WritingDatabase, before: Millis, limit: int) -> tuple[int, i
 
 def _delete_deliveries(db: WritingDatabase, ids: list[int]) -> tuple[int, int]:
     attempts = db.change(_PURGE["delete_attempts"], (many(ids),))
-    db.execute(_PURGE["delete_timeline_of_deliveries"], (many(ids),))
+    _leave_timeline(db, db.rows(_PURGE["accounts_of_deliveries"], (many(ids),)))
     return db.change(_PURGE["delete_deliveries"], (many(ids),)), attempts
+
+
+def _leave_timeline(db: WritingDatabase, rows: list[Row]) -> None:
+    """Takes (account, id) rows out of the timeline."""
+    accounts: dict[int, list[int]] = {}
+    for account_id, id_ in rows:
+        accounts.setdefault(account_id, []).append(id_)
+    timeline.remove(db, accounts)
 
 
 def _events(db: WritingDatabase, before: Millis, limit: int) -> int:
@@ -147,7 +156,7 @@ def _events(db: WritingDatabase, before: Millis, limit: int) -> int:
 
 
 def _delete_events(db: WritingDatabase, ids: list[int]) -> int:
-    db.execute(_PURGE["delete_timeline_of_events"], (many(ids),))
+    _leave_timeline(db, db.rows(_PURGE["accounts_of_events"], (many(ids),)))
     db.execute(_PURGE["unkeep_bodies"], (many(ids),))
     db.execute(_PURGE["delete_fan_outs"], (many(ids),))
     return db.change(_PURGE["delete_events"], (many(ids),))
@@ -163,12 +172,15 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
         return Purged()
     account_id, removed_at = row
     db.merge(bucket_of(account_id), None)
-    ids = [id_ for (id_,) in db.rows(_PURGE["timeline_of_account"], (account_id, limit))]
+    ids: list[int] = []
+    while len(ids) < limit and (chunk := timeline.oldest(db, account_id)):
+        chunk = chunk[: limit - len(ids)]
+        ids += chunk
+        timeline.remove(db, {account_id: chunk})
     if ids:
         dedupe = _delete_dedupe(db, db.rows(_PURGE["external_ids_of"], (many(ids),)), ids[-1])
         deliveries, attempts = _delete_deliveries(db, ids)
         events = _delete_events(db, ids)
-        db.execute(_PURGE["forget_timeline"], (account_id, ids[-1]))
         return Purged(events=events, deliveries=deliveries, attempts=attempts, dedupe=dedupe)
     if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
         return Purged(idempotency=idempotency)

@@ -15,7 +15,8 @@ meanwhile they then find in the tables.
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
-from tocsin.store.sqlite.database import Database, Row, many_blobs
+from tocsin.store.sqlite import timeline
+from tocsin.store.sqlite.database import Database, many_blobs
 from tocsin.store.sqlite.statements import statements
 
 _META = statements("meta")
@@ -159,12 +160,10 @@ class Recent:
         """The buckets with any of the keys."""
         return {bucket_of_key(key) for key in keys if self.event_with(key) is not None}
 
-    def merge(self, database: Database, bucket: int | None, key_bucket: int | None) -> None:
+    def merge(self, database: Database, bucket: int | None, key_bucket: int | None, *, quiet: bool) -> None:
         """Within a transaction; `merged` follows once it is committed."""
-        if bucket is not None:
-            rows: list[Row] = [(account_id, id_) for account_id, ids in self._ids[bucket].items() for id_ in ids]
-            rows.sort()
-            database.change_rows(_RECENT, "merge", rows)
+        if bucket is not None and self._ids[bucket]:
+            timeline.add(database, self._ids[bucket], tidy=quiet)
         if key_bucket is not None:
             database.change_rows(_RECENT, "merge_keys", sorted(self._keys[key_bucket].items()))
         self._keep_low(database, self._lowest(bucket, key_bucket))

@@ -9,6 +9,7 @@ from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.model import AccountId, Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId
 from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page
+from tocsin.store.sqlite import timeline
 from tocsin.store.sqlite.database import Database, Row, in_range, many
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent, key_of
@@ -85,27 +86,24 @@ def _bounds(since: Millis | None, until: Millis | None, page: Page) -> tuple[int
 
 
 def _look(
-    db: Database,
-    near: str,
-    whose: int,
-    bounds: tuple[int, int],
+    near: Callable[[int, int], Sequence[int]],
+    before: int,
     limit: int,
     pick: Callable[[Sequence[int], int], Sequence[T]],
-    *more: object,
 ) -> tuple[list[T], int | None]:
     """Picks up to `limit` rows from what is near, newest first, and says where to go on.
 
-    `more` goes to the statement.
+    `near` gives so many ids below one, newest first; fewer than asked for means that there are no more.
     """
-    before, least = bounds
+    start = before
     found: list[T] = []
     looked, step = 0, max(_FIRST_LOOK, 2 * limit + 2)
     while looked < _LOOK:
-        ids = msgspec.json.decode(db.value(_RECORD[near], (whose, before, least, step, *more)))
+        ids = near(before, step)
         if ids:
             found.extend(pick(ids, limit + 1 - len(found)))
             if len(found) > limit:
-                return found[:limit], found[limit - 1].id if limit else bounds[0]
+                return found[:limit], found[limit - 1].id if limit else start
         if len(ids) < step:
             return found, None
         before = ids[-1]
@@ -114,20 +112,31 @@ def _look(
     return found, before
 
 
+def _near(db: Database, statement: str, whose: int, least: int) -> Callable[[int, int], Sequence[int]]:
+    """For `_look`: by an index of deliveries."""
+
+    def near(before: int, count: int) -> Sequence[int]:
+        ids: list[int] = msgspec.json.decode(db.value(_RECORD[statement], (whose, before, least, count)))
+        return ids
+
+    return near
+
+
 class SqliteRecords:
     def __init__(self, readers: Readers, recent: Recent) -> None:
         self._readers = readers
         self._recent = recent
 
-    def _unmerged(self, account_id: int) -> object:
-        """To be asked for before the first statement of a transaction, see `Recent`."""
-        return many(self._recent.ids_of(account_id) or [-1])
+    def _near_account(self, db: Database, account_id: int, least: int) -> Callable[[int, int], Sequence[int]]:
+        """For `_look`: by time. To be called before the first statement of a transaction, see `Recent`."""
+        unmerged = self._recent.ids_of(account_id)
+        return lambda before, count: timeline.near(db, account_id, unmerged, before, least, count)
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
-        bounds = _bounds(where.since, where.until, page)
+        before, least = _bounds(where.since, where.until, page)
 
         def read(db: Database) -> tuple[Sequence[Event], int | None]:
-            unmerged = self._unmerged(account_id)
+            near = self._near_account(db, account_id, least)
             known = None
             if where.external_id is not None:
                 key = key_of(account_id, where.external_id)
@@ -139,14 +148,12 @@ class SqliteRecords:
                 values = (many(ids), account_id, where.type, where.source, where.external_id, limit)
                 return [_event(row) for row in db.rows(_RECORD["events"], values)]
 
-            if known is not None and bounds[1] <= known < bounds[0]:
+            if known is not None and least <= known < before:
                 # An external id names one event as long as it is remembered: nothing newer can have it.
                 newest = pick([known], 1)
-                older, next_before = _look(
-                    db, "near_account", account_id, (known, bounds[1]), page.limit - len(newest), pick, unmerged
-                )
+                older, next_before = _look(near, known, page.limit - len(newest), pick)
                 return [*newest, *older], next_before
-            return _look(db, "near_account", account_id, bounds, page.limit, pick, unmerged)
+            return _look(near, before, page.limit, pick)
 
         return await self._readers.do(read)
 
@@ -162,10 +169,10 @@ class SqliteRecords:
     async def deliveries(
         self, account_id: AccountId, where: DeliveryFilter, page: Page
     ) -> tuple[Sequence[Delivery], int | None]:
-        bounds = _bounds(where.since, where.until, page)
+        before, least = _bounds(where.since, where.until, page)
 
         def read(db: Database) -> tuple[Sequence[Delivery], int | None]:
-            unmerged = self._unmerged(account_id)
+            near = self._near_account(db, account_id, least)
             if not _lives(db, account_id) or not all(
                 in_range(id_) for id_ in (where.webhook_id, where.event_id, where.status_code) if id_ is not None
             ):
@@ -175,10 +182,10 @@ class SqliteRecords:
                 return _deliveries(db, account_id, ids, where, limit)
 
             if where.event_id is not None:
-                return _look(db, "near_event", where.event_id, bounds, page.limit, pick)
-            if where.state is DeliveryState.FAILED:
-                return _look(db, "near_failed", account_id, bounds, page.limit, pick)
-            return _look(db, "near_account", account_id, bounds, page.limit, pick, unmerged)
+                near = _near(db, "near_event", where.event_id, least)
+            elif where.state is DeliveryState.FAILED:
+                near = _near(db, "near_failed", account_id, least)
+            return _look(near, before, page.limit, pick)
 
         return await self._readers.do(read)
 

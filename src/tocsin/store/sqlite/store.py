@@ -149,5 +149,4 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
         connection.pragma("auto_vacuum", "INCREMENTAL")  # only before the first page is written
     if connection.pragma("journal_mode", "wal") != "wal":
         raise Misconfigured(f"{path} lies on a file system without shared memory; keep it on a local disk")
-    connection.pragma("synchronous", "FULL")
     connection.pragma("journal_size_limit", _LOG_KEPT_BYTES)

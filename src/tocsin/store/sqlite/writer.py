@@ -59,9 +59,17 @@ class WritingDatabase(Database):
         self.versions: dict[int, int] = {}  # config_version of living accounts
         self.recent = recent or Recent()
         self.recent.load(self)
+        self._durable = False
         self._epoch: int | None = None
         self._attempt: int | None = None
         self._after: list[Callable[[], None]] = []
+
+    def sync(self, *, durable: bool) -> None:
+        """Whether the next transactions are synced to the disk one by one. Only outside a transaction."""
+        if durable is not self._durable:
+            self._durable = False  # whatever becomes of the next line
+            self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
     def forget(self) -> None:
         """A part of the transaction, or all of it, was rolled back."""
@@ -90,9 +98,9 @@ class WritingDatabase(Database):
             call()
         self._after.clear()
 
-    def merge(self, bucket: int | None, key_bucket: int | None) -> None:
+    def merge(self, bucket: int | None, key_bucket: int | None, *, quiet: bool = False) -> None:
         """Merges one bucket of each kind, within the transaction that is open."""
-        self.recent.merge(self, bucket, key_bucket)
+        self.recent.merge(self, bucket, key_bucket, quiet=quiet)
         self.after_commit(lambda: self.recent.merged(bucket, key_bucket))
 
     def own(self, epoch: int) -> None:
@@ -234,6 +242,7 @@ class Writer:
 
     def _transact(self, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
         database = self._database
+        database.sync(durable=True)
         database.execute("BEGIN IMMEDIATE")
         ingested = False
         for job in batch:
@@ -311,16 +320,13 @@ def merge_due(database: WritingDatabase, *, quiet: bool) -> bool:
     if bucket is None and key_bucket is None:
         return False
     try:
-        # Nothing here has to be durable by itself: what is lost is merged again.
-        database.execute("PRAGMA synchronous = NORMAL")
+        database.sync(durable=False)  # what is lost is merged again
         database.execute("BEGIN IMMEDIATE")
-        database.merge(bucket, key_bucket)
+        database.merge(bucket, key_bucket, quiet=quiet)
         database.execute("COMMIT")
         database.committed()
-    except apsw.Error as error:
+    except Exception as error:  # noqa: BLE001 - a chore may fail; the writer may not
         log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
         roll_back(database)
         return False
-    finally:
-        database.execute("PRAGMA synchronous = FULL")
     return True

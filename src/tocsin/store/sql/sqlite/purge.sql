@@ -53,15 +53,11 @@ DELETE FROM attempt WHERE number IN (
   SELECT number FROM chain
 );
 
--- name: delete_timeline_of_deliveries
-DELETE FROM timeline WHERE (account_id, id) IN (
-  SELECT account_id, id FROM delivery WHERE id IN (SELECT value FROM carray(?))
-);
+-- name: accounts_of_deliveries
+SELECT account_id, id FROM delivery WHERE id IN (SELECT value FROM carray(?));
 
--- name: delete_timeline_of_events
-DELETE FROM timeline WHERE (account_id, id) IN (
-  SELECT account_id, id FROM event WHERE id IN (SELECT value FROM carray(?))
-);
+-- name: accounts_of_events
+SELECT account_id, id FROM event WHERE id IN (SELECT value FROM carray(?));
 
 -- name: delete_deliveries
 DELETE FROM delivery WHERE id IN (SELECT value FROM carray(?));
@@ -79,12 +75,6 @@ SELECT id FROM webhook WHERE deleted = 1 AND id IN (SELECT value FROM carray(?))
 -- name: removed_account
 SELECT id, removed_at FROM account INDEXED BY account_removed
 WHERE removed_at IS NOT NULL AND removed_at > ? ORDER BY removed_at LIMIT 1;
-
--- name: timeline_of_account
-SELECT id FROM timeline WHERE account_id = ? ORDER BY id LIMIT ?;
-
--- name: forget_timeline
-DELETE FROM timeline WHERE account_id = ? AND id <= ?;
 
 -- name: idempotency_of_account
 DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE account_id = ?1 LIMIT ?2);

@@ -4,9 +4,6 @@ SELECT account_id, id, external_id FROM event WHERE id >= ?;
 -- name: deliveries_from
 SELECT account_id, id FROM delivery WHERE id >= ?;
 
--- name: merge
-INSERT OR IGNORE INTO timeline (account_id, id) VALUES (?, ?) /* repeated */;
-
 -- name: merge_keys
 INSERT OR IGNORE INTO dedupe (key, event_id) VALUES (?, ?) /* repeated */;
 

@@ -1,15 +1,6 @@
 -- name: account_lives
 SELECT 1 FROM account WHERE id = ? AND removed_at IS NULL;
 
--- name: near_account
--- Ids of an account's events and deliveries, newest first, as one row; ?5: those that are not merged yet.
-SELECT json_group_array(id) FROM (
-  SELECT id FROM timeline WHERE account_id = ?1 AND id < ?2 AND id >= ?3
-  UNION
-  SELECT value FROM carray(?5) WHERE value < ?2 AND value >= ?3
-  ORDER BY id DESC LIMIT ?4
-);
-
 -- name: near_event
 SELECT json_group_array(id) FROM (
   SELECT id FROM delivery INDEXED BY delivery_event

@@ -157,12 +157,13 @@ CREATE INDEX delivery_event ON delivery (event_id);
 -- Lists of what failed, however much succeeded around it; failed ones only.
 CREATE INDEX delivery_failed ON delivery (account_id) WHERE state = 21;
 
--- Everything of an account by time, events and deliveries alike: the one account-led index of the journal. Written in
--- bulk, some time after the rows themselves: see sqlite/recent.py.
+-- Everything of an account by time, events and deliveries alike: the one account-led index of the journal. In chunks,
+-- written in bulk some time after the rows themselves: see sqlite/timeline.py and sqlite/recent.py.
 CREATE TABLE timeline (
   account_id INTEGER NOT NULL,
-  id         INTEGER NOT NULL,
-  PRIMARY KEY (account_id, id)
+  last       INTEGER NOT NULL, -- the newest id of the chunk; an account's chunks do not overlap
+  ids        BLOB    NOT NULL, -- rising, eight bytes each, little-endian
+  PRIMARY KEY (account_id, last)
 ) STRICT, WITHOUT ROWID;
 
 -- Attempts are chained from delivery.last_attempt backwards, which needs no index.
