@@ -10,6 +10,8 @@ from pathlib import Path
 _SAMPLES_A_SECOND = 200
 _LONGEST_S = 600
 _LINES = 25
+# What every stack begins with: it says nothing about where time goes.
+_ROOTS = ("threading.py", "runpy", "cyclopts/", "asyncio/runners.py", "tocsin/cli/", "tocsin/__main__.py")
 
 
 class Profile:
@@ -30,7 +32,9 @@ class Profile:
         )
 
     def report(self) -> str:
-        """Shares of the samples on a processor: by thread, by what was running, and by what had called it."""
+        """Shares of the samples that were not idle: by thread, by what was running, and by what had called it. A thread
+        that waits for the disk is not idle.
+        """
         self._sampler.send_signal(2)  # SIGINT: it writes down what it has
         self._sampler.wait(60)
         own: Counter[str] = Counter()
@@ -42,7 +46,8 @@ class Profile:
             threads[frames[0]] += int(count)
             own[frames[-1]] += int(count)
             for frame in {_function(frame) for frame in frames[1:]}:
-                whole[frame] += int(count)
+                if not any(root in frame for root in _ROOTS):
+                    whole[frame] += int(count)
         shutil.rmtree(self._stacks.parent)
         total = sum(threads.values()) or 1
         parts = [
