@@ -6,10 +6,12 @@ checked but refused, with words to that effect. ``format`` is an annotation, as 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import jsonschema_rs
+import orjson
 
 from tocsin.errors import Fault
 from tocsin.profiles import patterns
@@ -40,9 +42,10 @@ class SchemaValidator:
 
         Args:
             value: as parsed from strict JSON.
-            json_bytes: how long its JSON is, where that is known: it saves counting what is inside.
+            json_bytes: how long its JSON is, where that is known; it saves finding out.
         """
-        if (json_bytes is None or json_bytes > self._free_bytes) and not self._affordable(value):
+        size = _json_bytes(value) if json_bytes is None else json_bytes
+        if size > self._free_bytes and _counted(value, self._bound, BUDGET_NS) is None:
             return False
         try:
             return self._validator.is_valid(value)
@@ -69,9 +72,6 @@ class SchemaValidator:
             Fault(base + "".join(f"/{escaped(step)}" for step in error.instance_path), sentence(error, value))
             for error in errors[:MAX_FAULTS]
         )
-
-    def _affordable(self, value: Any) -> bool:
-        return _counted(value, self._bound, BUDGET_NS) is not None
 
 
 def compile_schema(schema: Mapping[str, Any]) -> SchemaValidator:
@@ -105,6 +105,13 @@ def compile_schema(schema: Mapping[str, Any]) -> SchemaValidator:
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise invalid("", f"it does not compile: {str(error).partition(chr(10))[0][:200]}") from None
     return SchemaValidator(validator, bound)
+
+
+def _json_bytes(value: Any) -> float:
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # no JSON, so of no known length
+        return math.inf
 
 
 def _counted(value: Any, bound: Price, budget_ns: float) -> tuple[int, int] | None:
