@@ -13,6 +13,8 @@ A fence's info string says what its block is:
     json output, text output what the block before it prints
     json body="POST /v1/…"   a request that the API must take
     json event=TYPE          data of an event that it must take
+    cel on=TYPE at=INSTANT   a filter that is true of the type's example (`nomatch`: false) at that time, or now
+    cel refused              what is none
     norun="why"              nothing runs it, and the reason; it is parsed where that can be done
 
 In a command, `tsn_…` is the last key that was shown, and so are `whsec_…`, `wh_…` and the others; an id that a page

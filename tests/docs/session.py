@@ -163,6 +163,8 @@ class Session:
         elif block.language in ("python", "js"):
             interpreter = {"python": "python", "js": "node --input-type=module"}[block.language]
             self._output = self._run(f"{interpreter} - <<'END_OF_PROGRAM'\n{self._real(block.text)}\nEND_OF_PROGRAM")
+        elif block.language == "cel":
+            self._filter(block)
         elif block.language == "json":
             json.loads(block.text)
         else:
@@ -235,19 +237,45 @@ class Session:
         self.memory.learn(program.said[begin:end])
         self._terminals[terminal] = (program, end)
 
+    def _filter(self, block: Block) -> None:
+        """Gives the filter to a webhook, and publishes the event type's example for it."""
+        asked = {"url": f"http://127.0.0.1:{self._ports[8410]}/", "events": ["*"], "filter": block.text}
+        made = self._call("POST", "/v1/webhooks", json.dumps(asked))
+        if "refused" in block.words:
+            assert made.json().get("code") == "filter_invalid", made.text
+            return
+        assert made.is_success, made.text
+        type_ = block.words["on"]
+        example = self._call("GET", f"/v1/event-types/{type_}").json()["example"]
+        asked = {"type": type_, "data": example, "timestamp": block.words.get("at")}
+        event = self._call("POST", "/v1/events", json.dumps(asked)).json()
+        [routing] = [
+            one
+            for one in self._call("GET", f"/v1/events/{event['id']}").json()["routing"]
+            if one["webhook_id"] == made.json()["id"]
+        ]
+        self._call("DELETE", f"/v1/webhooks/{made.json()['id']}")
+        assert "failed" not in routing["reason"], routing["reason"]
+        assert routing["matched"] == ("nomatch" not in block.words), routing["reason"]
+
     def _request(self, method: str, path: str, body: str) -> None:
         """Sends a body that the page shows; the API must take it."""
-        key = self._run("echo $TOCSIN_KEY").strip()
-        answer = httpx.request(
-            method,
-            f"http://127.0.0.1:{self._ports[8400]}{path}",
-            content=self._real(body).encode(),
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            trust_env=False,
-        )
+        answer = self._call(method, path, self._real(body))
         self.memory.learn(answer.text)
         self._output = answer.text
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+
+    def _call(self, method: str, path: str, body: str | None = None) -> httpx.Response:
+        return httpx.request(
+            method,
+            f"http://127.0.0.1:{self._ports[8400]}{path}",
+            content=None if body is None else body.encode(),
+            headers={
+                "Authorization": f"Bearer {self._run('echo $TOCSIN_KEY').strip()}",
+                "Content-Type": "application/json",
+            },
+            trust_env=False,
+        )
 
     # --- names ------------------------------------------------------------------------------------------------------
 
