@@ -28,7 +28,7 @@ from tocsin.security.guard import Address, Guard
 IDLE_S = 60
 # Receivers whose parsed address, and judged route, is remembered. Both are a few hundred bytes.
 _MAX_TARGETS = 16_384
-# Handles kept for the next request; each is about 20 KiB, and more than these are in use only in bursts.
+# Handles kept for the next request; each is some 5 KiB, and more than these are in use only in bursts.
 _MAX_SPARE = 256
 _METHODS = frozenset({"POST", "GET"})
 
