@@ -9,6 +9,7 @@ from tests.sender.names import AAAA, HANG, A, NameServer, fixed
 from tests.sender.wire import run
 from tocsin.engine import resolver as module
 from tocsin.engine.resolver import ResolveFailed, Resolver
+from tocsin.errors import Misconfigured
 
 
 class Time:
@@ -304,3 +305,46 @@ def test_closing_ends_what_is_under_way():
 
         reasons = with_resolver(names, use)
     assert reasons[-2:] == ["the resolver is closed"] * 2
+
+
+@pytest.mark.parametrize("server", ["192.0.2.1", "127.0.0.1:5353", "::1", "[::1]", "[::1]:5353"])
+def test_servers_that_can_be_given(server):
+    """A name server is an address of either family, with or without a port; c-ares takes what is let through."""
+
+    async def main():
+        resolver = Resolver([server])
+        asked = asyncio.ensure_future(failure(resolver, "localhost"))
+        assert "127.0.0.1" in await asked
+        await resolver.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "server", ["", "dns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1]:x", "1.2.3"]
+)
+def test_a_server_that_is_no_address_stops_the_start(server):
+    """A name server that cannot be asked is a misconfiguration."""
+    with pytest.raises(Misconfigured, match="TOCSIN_DNS_SERVERS"):
+        Resolver([server])
+
+
+def test_a_lookup_that_cannot_be_begun_fails_and_hangs_nobody(monkeypatch):
+    """Where c-ares itself cannot start, those who ask are told, and the next may try again."""
+
+    def fails(*_args, **_settings):
+        raise OSError("too many open files")
+
+    clock = Time()
+    with NameServer(fixed(a=["127.0.0.7"])) as names:
+
+        async def use(resolver):
+            with monkeypatch.context() as patched:
+                patched.setattr(module.aiodns, "DNSResolver", fails)
+                first = await failure(resolver, "a.example")
+            clock.now += 6
+            return first, await failure(resolver, "a.example")
+
+        first, second = with_resolver(names, use, monotonic_s=clock)
+    assert first == "it cannot be looked up: too many open files"
+    assert second == ("127.0.0.7",)

@@ -5,6 +5,7 @@ An answer says where a name points now, not that it may be dialled: that is the 
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import time
 from collections import deque
@@ -15,6 +16,8 @@ from typing import Any
 import aiodns
 import msgspec
 import pycares
+
+from tocsin.errors import Misconfigured
 
 # An answer counts for its own time to live, but at most this long, so that a receiver that moves is followed soon.
 _MAX_TTL_S = 30.0
@@ -78,6 +81,9 @@ class Resolver:
         servers: ``"192.0.2.1"`` or ``"127.0.0.1:5353"``; None: the system's.
         timeout_s: how long one who asks waits at most.
         monotonic_s: for tests of expiry.
+
+    Raises:
+        Misconfigured: one of the servers is no address.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class Resolver:
         timeout_s: float = 5.0,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._servers = servers
+        self._servers = None if servers is None else [_checked(server) for server in servers]
         self._timeout_s = timeout_s
         self._monotonic_s = monotonic_s
         self._dns: aiodns.DNSResolver | None = None
@@ -167,6 +173,14 @@ class Resolver:
                 self._ready.append(zone)
 
     def _start(self, lookup: _Lookup) -> None:
+        try:
+            asked = self._query(lookup)
+        except Exception as error:  # noqa: BLE001 - such as no descriptors left: those who wait are to be told
+            asked = asyncio.get_running_loop().create_future()
+            asked.set_exception(error)
+        asked.add_done_callback(partial(self._answered, lookup))
+
+    def _query(self, lookup: _Lookup) -> asyncio.Future[Any]:
         if self._dns is None:
             self._dns = aiodns.DNSResolver(
                 self._servers,
@@ -175,8 +189,7 @@ class Resolver:
                 # What was asked for is what is looked up: no search domain is appended.
                 flags=pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_EDNS,
             )
-        asked = self._dns.getaddrinfo(lookup.host, type=socket.SOCK_STREAM)
-        asked.add_done_callback(partial(self._answered, lookup))
+        return self._dns.getaddrinfo(lookup.host, type=socket.SOCK_STREAM)
 
     def _answered(self, lookup: _Lookup, asked: asyncio.Future[Any]) -> None:
         zone = lookup.zone
@@ -209,6 +222,22 @@ class Resolver:
             del self._answers[next(iter(self._answers))]
         if not lookup.result.done():
             lookup.result.set_result(found)
+
+
+def _checked(server: str) -> str:
+    host, colon, port = server.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):  # IPv4, or bare IPv6, without a port
+        host, port = server, "53"
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+        valid = 0 < int(port) < 65_536
+    except ValueError:
+        valid = False
+    if not valid:
+        raise Misconfigured(
+            f"TOCSIN_DNS_SERVERS: {server!r} is no address; write 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53"
+        )
+    return server
 
 
 def normal_ip(text: str) -> str:

@@ -9,6 +9,7 @@ connected socket's own peer before anything is said on it, on kept connections t
 import asyncio
 import hashlib
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
@@ -127,7 +128,7 @@ class Sender:
             return error.faults[0].detail if error.faults else error.detail
 
     async def _resolve(self, request: Request, target: Address, done: Done) -> None:
-        began = self._loop.time()
+        began = time.monotonic()
         outcome = None
         ips: tuple[str, ...] = ()
         try:
@@ -138,7 +139,7 @@ class Sender:
         except TimeoutError:
             limit = seconds(request.timeout_s)
             outcome = Outcome(kind=OutcomeKind.TIMEOUT, error=f"{target.host} had not been resolved within {limit}.")
-        waited_s = self._loop.time() - began
+        waited_s = time.monotonic() - began
         task = asyncio.current_task()
         if task is None or self._resolving.pop(task, None) is None:
             return  # closed meanwhile, and told so
