@@ -11,7 +11,7 @@ from tests.store.world import STORES, World
 
 @pytest.fixture(params=sorted(STORES))
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return World(STORES[request.param], tmp_path)
+    return World(request.param, tmp_path)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,11 +1,11 @@
-"""Feeds the store in the directory named until it is killed; prints what it was answered. Run by test_crashes."""
+"""Feeds the store named, in the directory named, until it is killed; prints what it was answered. See test_crashes."""
 
 import asyncio
 import json
 import sys
 from pathlib import Path
 
-from tests.store.world import STORES, World
+from tests.store.world import World
 
 
 def tell(**what: int) -> None:
@@ -32,7 +32,7 @@ async def feed(world: World) -> None:
 
 
 async def main() -> None:
-    async with World(STORES["sqlite"], Path(sys.argv[1])) as world:
+    async with World(sys.argv[1], Path(sys.argv[2])) as world:
         await feed(world)
 
 

@@ -22,7 +22,7 @@ FEEDER = Path(__file__).with_name("feeder.py")
 def start(world: World, failpoint: str = "") -> subprocess.Popen[str]:
     """A process that feeds the store and prints what it was answered, a line at a time."""
     return subprocess.Popen(
-        [sys.executable, str(FEEDER), str(world.directory)],
+        [sys.executable, str(FEEDER), world.name, str(world.directory)],
         env={**os.environ, "TOCSIN_FAILPOINT": failpoint, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         stdout=subprocess.PIPE,
         text=True,

@@ -4,11 +4,19 @@ import asyncio
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.store.world import ALL, STORES, World
 from tocsin.clock import Millis
@@ -40,11 +48,13 @@ class Known:
 class DeliveryLife(RuleBasedStateMachine):
     """Everything that can happen to deliveries, in any order; the store must agree with the model after each step."""
 
+    store: ClassVar[str]
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.directory = Path(tempfile.mkdtemp())
-        self.world = World(STORES["sqlite"], self.directory)
+        self.world = World(self.store, self.directory)
         self.known: dict[int, Known] = {}
         self.seen: dict[int, DeliveryState] = {}
         self.bodyless: set[int] = set()
@@ -235,7 +245,13 @@ def reachable(state: DeliveryState) -> set[DeliveryState]:
     return near | {after for middle in near if middle is SENDING for after in TRANSITIONS[middle]}
 
 
-TestDeliveryLife = DeliveryLife.TestCase
-TestDeliveryLife.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+@pytest.mark.parametrize("name", sorted(STORES))
+def test_the_life_of_deliveries(name: str):
+    """Whatever happens to deliveries, they are where the model says, and no delivery ends twice."""
+    machine = type("Machine", (DeliveryLife,), {"store": name})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

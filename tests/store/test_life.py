@@ -60,9 +60,8 @@ async def test_closing_finishes_what_was_begun(world: World):
 
 async def test_a_second_owner_is_refused(world: World):
     """While a store is open nobody else opens it; the refusal names the process. Afterwards it opens again."""
-    opener = STORES["sqlite"]
     with pytest.raises(Misconfigured, match=r"already open by process \d+"):
-        await opener(world.directory, world.clock)
+        await STORES[world.name](world.directory, world.clock)
     await world.reopen()
     assert await world.store.ready()
 
@@ -87,7 +86,7 @@ def test_a_store_serves_one_event_loop_after_another(name: str):
     directory = Path(tempfile.mkdtemp())
 
     async def use() -> int:
-        async with World(STORES[name], directory) as world:
+        async with World(name, directory) as world:
             return world.epoch
 
     try:

@@ -22,6 +22,7 @@ from tocsin.model import (
 )
 from tocsin.store.port import Accepted, Change, Claimed, Ingested, NewDelivery, NewEvent, Page, Settlement, Store
 from tocsin.store.sqlite import open_sqlite
+from tocsin.store.sqlite.recent import Recent
 
 Opener = Callable[[Path, ManualClock], Awaitable[Store]]
 
@@ -30,8 +31,14 @@ async def sqlite(directory: Path, clock: ManualClock) -> Store:
     return await open_sqlite(directory / "tocsin.db", clock=clock)
 
 
+async def sqlite_eager(directory: Path, clock: ManualClock) -> Store:
+    """One that does at once what others put off: each transaction is merged, and the log moved, right after it."""
+    recent = Recent(full=1, full_keys=1, quiet=1)
+    return await open_sqlite(directory / "tocsin.db", clock=clock, recent=recent, log_pages=20)
+
+
 # The contract suite runs against each of these; a second store is one more line.
-STORES: dict[str, Opener] = {"sqlite": sqlite}
+STORES: dict[str, Opener] = {"sqlite": sqlite, "sqlite_eager": sqlite_eager}
 
 ALL = Page(limit=1000)
 
@@ -41,8 +48,8 @@ class World:
 
     store: Store
 
-    def __init__(self, opener: Opener, directory: Path) -> None:
-        self._opener = opener
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
         self.directory = directory
         self.clock = ManualClock()
         self.ids = IdSource(self.clock)
@@ -56,7 +63,7 @@ class World:
         await self.store.close()
 
     async def open(self) -> None:
-        self.store = await self._opener(self.directory, self.clock)
+        self.store = await STORES[self.name](self.directory, self.clock)
         self.epoch = await self.store.ownership.acquire(self.now)
 
     async def reopen(self) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.world import World, sqlite
+from tests.store.world import World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(sqlite, tmp_path)
+    return World("sqlite", tmp_path)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # Pages in the log before it is moved: 64 MiB. The larger, the more often a page is written again before it is moved,
 # and then moved once; but a start after a crash reads all of it.
-_FULL = 16_000
+LOG_PAGES = 16_000
 
 # Pages that the writer moves itself: some milliseconds.
 _REST = 500
@@ -29,7 +29,7 @@ _ROUNDS = 6
 class Checkpoints:
     """`step` is called in the writer's thread."""
 
-    def __init__(self, path: Path, writer: apsw.Connection, *, full: int = _FULL) -> None:
+    def __init__(self, path: Path, writer: apsw.Connection, *, full: int = LOG_PAGES) -> None:
         self._path = path
         self._writer = writer
         self._full = full

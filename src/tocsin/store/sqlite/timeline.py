@@ -50,7 +50,7 @@ def add(database: Database, accounts: Mapping[int, Sequence[int]], *, tidy: bool
     )
     rows: list[Row] = []
     for account_id, unsorted in sorted(accounts.items()):
-        ids = sorted(unsorted)
+        ids = sorted(set(unsorted))
         last = newest.get(account_id, -1)
         if ids[0] <= last:
             ids = _take_out(database, account_id, ids, ids[0])
