@@ -70,6 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             Misconfigured: `db` is of another kind.
         """
         scheme, _, path = self.db.partition(":///")
+        if scheme.startswith("postgres"):
+            raise Misconfigured("PostgreSQL is not in this version yet; write sqlite:///tocsin.db")
+        if self.role != "all":
+            raise Misconfigured("one process does everything on SQLite; leave --role at all")
         if scheme != "sqlite" or not path:
             raise Misconfigured(f"TOCSIN_DB {self.db!r} is not understood; write sqlite:///tocsin.db")
         return Path(path)

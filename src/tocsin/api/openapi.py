@@ -141,6 +141,8 @@ def _tidy(value: Any) -> Any:
             tidied["description"] = " ".join(tidied["description"].split())
         if isinstance(tidied.get("pattern"), str):
             tidied["pattern"] = tidied["pattern"].removesuffix(r"(?!\n)")
+        if tidied.get("type") == "array" and tidied.get("default"):
+            tidied["default"] = sorted(tidied["default"])  # of a set, whose order differs from run to run
         return tidied
     return [_tidy(one) for one in value] if isinstance(value, list | tuple) else value
 
