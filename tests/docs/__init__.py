@@ -1,11 +1,13 @@
 """The documentation, held to the product: every snippet runs, every name and figure in it exists, every link leads on.
 
-`markdown` reads pages, `transcript` compares what a page shows with what happened, `session` runs a page's blocks.
+`markdown` reads pages, `session` runs a page's blocks in the `terminal`s that it needs, `transcript` compares what it
+shows with what happened, `generated` makes the pages that are made from the program.
 
 A fence's info string says what its block is:
 
     console                  `$ commands`, `> ` going on, and what they print; in one shell for the whole page
-    console terminal=NAME    programs that go on running in a terminal of their own; a further one there ends them first
+    console terminal=NAME    a program that goes on running in a terminal of its own, until `^C` or the next one there;
+                             without a `$ `, what it says further on
     console exit=N           its last command ends with that code; all others must end with 0
     sh                       commands whose output is not shown, or in the `output` block behind it
     python, js               a program; run, unless it has a title

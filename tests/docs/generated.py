@@ -46,13 +46,15 @@ def _shared() -> Mapping[str, Schema]:
 def events() -> str:
     catalogue = profiles.load("standard").catalogue
     lines = [_EVENTS_HEAD, "| event type | it means |", "|---|---|"]
-    for name in sorted(catalogue):
-        lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {catalogue[name].event_type.description} |")
+    lines += [
+        f"| [`{name}`](#{name.replace('.', '')}) | {catalogue[name].event_type.description} |"
+        for name in sorted(catalogue)
+    ]
     for name in sorted(catalogue):
         found = catalogue[name].event_type
         lines += ["", f"## {name}", "", found.description, ""]
         lines += _keys(found.schema)
-        lines += ["", f'```json event={name}', json.dumps(found.example, ensure_ascii=False, indent=2), "```"]
+        lines += ["", f"```json event={name}", json.dumps(found.example, ensure_ascii=False, indent=2), "```"]
     lines += ["", "## Shared parts", "", "What several event types hold, under the same name and in the same form."]
     for name, part in _shared().items():
         lines += ["", f"### {name}", "", f"{part['description']} {_sort(part)}".strip() + "."]
@@ -136,11 +138,12 @@ def telemetry() -> str:
         f"| {', '.join(f'`{label}`' for label in spec.labels) or '–'} | {spec.help} | {spec.unit} |\n"
         for spec in METRICS
     )
-    log = "".join(
-        f"| `{name}` | {spec.meaning} | {', '.join(f'`{field}`: {text}' for field, text in spec.fields.items()) or '–'} |\n"
-        for name, spec in LOG_EVENTS.items()
-    )
+    log = "".join(f"| `{name}` | {spec.meaning} | {_fields(spec.fields)} |\n" for name, spec in LOG_EVENTS.items())
     return _TELEMETRY_HEAD + metrics + _LOG_HEAD + log
+
+
+def _fields(fields: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}`: {meaning}" for name, meaning in fields.items()) or "–"
 
 
 PAGES: Mapping[Path, Any] = {REFERENCE / "events.md": events, REFERENCE / "telemetry.md": telemetry}

@@ -74,7 +74,11 @@ class Page:
 
 
 def read(path: Path) -> Page:
-    text = path.read_text(encoding="utf-8")
+    return parse(path, path.read_text(encoding="utf-8"))
+
+
+def parse(path: Path, text: str) -> Page:
+    """Takes a page apart; `path` is only its name."""
     page = Page(path, text)
     prose: list[str] = []
     lines = text.splitlines()

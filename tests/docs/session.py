@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Self
 import httpx
 
 from tests.docs.markdown import ROOT, Block, Page
+from tests.docs.terminal import Program
 from tests.docs.transcript import Memory, Pattern, difference
 from tests.support.waiting import until
 
@@ -25,67 +24,8 @@ _COMMAND_S = 60.0  # `tocsin demo` takes some 20 s on a busy machine
 _SEEN_S = 20.0
 _PORT = re.compile(r"(?:127\.0\.0\.1:|--port[ =]|127\.0\.0\.1\", )(\d{4,5})\b")
 _STAYS = re.compile(r"tocsin (serve|listen)\b")  # runs until it is interrupted
+_USAGE = re.compile(r"tocsin [a-z -]*(?:\[OPTIONS\]|COMMAND)")  # of the reference, which its own test makes anew
 _END = "\x1eend"
-
-
-class Program:
-    """A process and all that it says, stdout and stderr as a terminal mixes them."""
-
-    def __init__(self, command: list[str], folder: Path, environ: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._said = bytearray()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        while chunk := self._process.stdout.read1(65536):
-            self._said += chunk
-
-    @property
-    def said(self) -> str:
-        return bytes(self._said).decode(errors="replace")
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    def type(self, text: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(text.encode())
-        self._process.stdin.flush()
-
-    def interrupt(self) -> None:
-        """Ctrl-C, and an end within some seconds."""
-        if self.running:
-            os.killpg(self._process.pid, signal.SIGINT)
-            try:
-                self._process.wait(40)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise AssertionError("it did not end when it was interrupted") from None
-        self._close()
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
-        self._close()
-
-    def _close(self) -> None:
-        self._reader.join(5)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
 
 
 @dataclass(frozen=True)
@@ -112,7 +52,7 @@ class Session:
         self._ports = dict(ports or {})
         self.memory = Memory()
         for name in sorted({int(port) for port in _PORT.findall(page.text)} | {8400, 8410}):
-            self._ports.setdefault(name, _free_port(set(self._ports.values())))
+            self._ports.setdefault(name, free_port(set(self._ports.values())))
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("TOCSIN_", "COV"))}
         self._environ = environ | {
             "PATH": f"{BIN}{os.pathsep}{environ['PATH']}",
@@ -142,38 +82,46 @@ class Session:
 
     def play(self, block: Block) -> None:
         """Does what the block says; raises `AssertionError` where it turns out otherwise."""
-        if "norun" in block.words:
+        words = block.words
+        if "norun" in words:
             return
-        if "title" in block.words:
-            (self._folder / block.words["title"]).write_text(self._real(block.text) + "\n")
-        elif "output" in block.words:
+        if "title" in words:
+            (self._folder / words["title"]).write_text(self._real(block.text) + "\n")
+        elif "output" in words:
             assert self._output is not None, "there is nothing before it that it could be the output of"
             found = difference(self._shown(block.text), self._output, self.memory)
             assert found is None, found
-        elif "body" in block.words:
-            method, path = self._real(block.words["body"]).split()
+        elif "body" in words:
+            method, path = self._real(words["body"]).split()
             self._request(method, path, block.text)
-        elif "event" in block.words:
-            self._request("POST", "/v1/events", f'{{"type": "{block.words["event"]}", "data": {block.text}}}')
-        elif block.language == "console":
-            self._console(block)
-        elif block.language == "sh":
-            for text in commands(block.text):
-                self._output = self._run(text)
-        elif block.language in ("python", "js"):
-            interpreter = {"python": "python", "js": "node --input-type=module"}[block.language]
-            self._output = self._run(f"{interpreter} - <<'END_OF_PROGRAM'\n{self._real(block.text)}\nEND_OF_PROGRAM")
-        elif block.language == "cel":
-            self._filter(block)
-        elif block.language == "json":
-            json.loads(block.text)
+        elif "event" in words:
+            self._request("POST", "/v1/events", f'{{"type": "{words["event"]}", "data": {block.text}}}')
         else:
-            raise AssertionError(f"nothing runs a block of {block.language!r}; say norun= and why")
+            self._play_by_language(block)
+
+    def _play_by_language(self, block: Block) -> None:
+        match block.language:
+            case "console":
+                self._console(block)
+            case "sh":
+                for text in commands(block.text):
+                    self._output = self._run(text)
+            case "python" | "js":
+                interpreter = {"python": "python", "js": "node --input-type=module"}[block.language]
+                program = self._real(block.text)
+                self._output = self._run(f"{interpreter} - <<'END_OF_PROGRAM'\n{program}\nEND_OF_PROGRAM")
+            case "cel":
+                self._filter(block)
+            case "json":
+                assert is_json(block.text), "this is no JSON"
+            case other:
+                raise AssertionError(f"nothing runs a block of {other!r}; say norun= and why")
 
     def _console(self, block: Block) -> None:
         said = list(transcript(block.text))
         terminal = block.words.get("terminal")
         if terminal is None:
+            assert said or _USAGE.match(block.text), "there is no $ command in it"
             for command in said:
                 last = command is said[-1]
                 self._output = self._run(command.text, int(block.words.get("exit", 0)) if last else 0)
@@ -181,7 +129,9 @@ class Session:
                     found = difference(self._shown(command.shown), self._output, self.memory)
                     assert found is None, f"$ {command.text}\n{found}"
             return
-        if block.text.startswith("$ "):
+        if block.text == "^C":
+            self._terminals.pop(terminal)[0].interrupt()
+        elif block.text.startswith("$ "):
             for command in said:
                 self._begin(terminal, command.text)
                 if command.shown is not None:
@@ -292,6 +242,14 @@ class Session:
         return text
 
 
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def commands(script: str) -> Iterator[str]:
     """A script's commands, one by one, each with the lines that belong to it."""
     waiting = ""
@@ -322,7 +280,7 @@ def transcript(text: str) -> Iterator[Command]:
             output.append(line)
 
 
-def _free_port(taken: set[int]) -> int:
+def free_port(taken: set[int]) -> int:
     """A port below those that the system gives out by itself, so that nothing takes it before it is used."""
     worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
     for port in range(21_000 + worker * 500, 32_000):

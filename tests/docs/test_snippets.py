@@ -11,6 +11,7 @@ from tests.support.server import Server
 _RUN = [page for page in pages() if page.blocks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", _RUN, ids=lambda page: page.name)
 def test_a_page_says_what_happens(page: Page, tmp_path: Path) -> None:
     """A page that starts no server itself is read beside one, with the key of an account in TOCSIN_KEY."""

@@ -30,9 +30,21 @@ _VARYING = (
     (r"[0-9.]+ ms\b", rf"{_SPAN}"),
     (r"v1,[A-Za-z0-9+/]{43}=", r"v1,[A-Za-z0-9+/]{43}="),
     (r"(?<=Tocsin[ /])\d+\.\d+\.\d+", r"\d+\.\d+\.\d+"),
-    (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} 20\d\d \d\d:\d\d:\d\d GMT", r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} 20\d\d [\d:]+ GMT"),
+    (
+        r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} 20\d\d \d\d:\d\d:\d\d GMT",
+        r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} 20\d\d [\d:]+ GMT",
+    ),
 )
-_TOKEN = re.compile("|".join([rf"(?P<id>{_ID})", *(f"(?P<v{n}>{shown})" for n, (shown, _) in enumerate(_VARYING)), r"(?P<any>…)", r"(?P<blank>[ \t]+)"]))
+_TOKEN = re.compile(
+    "|".join(
+        [
+            rf"(?P<id>{_ID})",
+            *(f"(?P<v{n}>{shown})" for n, (shown, _) in enumerate(_VARYING)),
+            r"(?P<any>…)",
+            r"(?P<blank>[ \t]+)",
+        ]
+    )
+)
 _VARYING_KEYS = frozenset({"duration_ms"})
 
 
