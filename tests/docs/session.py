@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _COMMAND_S = 60.0  # `tocsin demo` takes some 20 s on a busy machine
 _SEEN_S = 20.0
 _PORT = re.compile(r"(?:127\.0\.0\.1:|--port[ =]|127\.0\.0\.1\", )(\d{4,5})\b")
 _STAYS = re.compile(r"tocsin (serve|listen)\b")  # runs until it is interrupted
+_LOOKS = re.compile(r"tocsin \w+ (list|show)\b")
+_LOOK_S = 5.0
 _USAGE = re.compile(r"tocsin [a-z -]*(?:\[OPTIONS\]|COMMAND)")  # of the reference, which its own test makes anew
 _END = "\x1eend"
 
@@ -123,11 +126,7 @@ class Session:
         if terminal is None:
             assert said or _USAGE.match(block.text), "there is no $ command in it"
             for command in said:
-                last = command is said[-1]
-                self._output = self._run(command.text, int(block.words.get("exit", 0)) if last else 0)
-                if command.shown is not None:
-                    found = difference(self._shown(command.shown), self._output, self.memory)
-                    assert found is None, f"$ {command.text}\n{found}"
+                self._check(command, int(block.words.get("exit", 0)) if command is said[-1] else 0)
             return
         if block.text == "^C":
             self._terminals.pop(terminal)[0].interrupt()
@@ -140,6 +139,16 @@ class Session:
             self._await(terminal, block.text)  # what a program that runs there says now
 
     # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _check(self, command: Command, code: int) -> None:
+        """Runs a command of the page. One that only looks may look again: what it waits for is being written down."""
+        end = time.monotonic() + (_LOOK_S if _LOOKS.match(command.text) else 0)
+        while True:
+            self._output = self._run(command.text, code)
+            found = command.shown and difference(self._shown(command.shown), self._output, self.memory)
+            if not found:
+                return
+            assert time.monotonic() < end, f"$ {command.text}\n{found}"
 
     def _run(self, text: str, code: int = 0) -> str:
         """Runs a command in the page's shell; its output."""
