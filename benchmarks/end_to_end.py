@@ -38,7 +38,7 @@ def main() -> None:
     args = arguments(
         __doc__,
         events=(20_000, "single posts at full load"),
-        connections=(64, "publishers"),
+        connections=(256, "publishers, each with one post under way; they share the disk's sync"),
         accounts=(1_000, "accounts in the store, each with a webhook"),
         rows=(20_000, "rows in the store before it begins"),
         seconds=(5.0, "how long the run at half load takes"),
