@@ -14,7 +14,6 @@ import shutil
 import sys
 import tempfile
 import time
-from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -274,7 +273,7 @@ async def run(directory: Path, preload: int, events: int) -> None:
         limit = measure(f"bare group commit, batches of {batch}", n, start, cpu, written)
         for named in (False, True):
 
-            async def deliver(n: int = n, batch: int = batch, named: bool = named) -> None:
+            async def deliver(n: int = n, batch: int = batch, *, named: bool = named) -> None:
                 for _ in range(0, n, batch):
                     await loaded.deliver(loaded.events(batch, named=named))
 
@@ -310,33 +309,41 @@ async def reads(loaded: Loaded) -> None:
 
 
 async def backlog(loaded: Loaded, events: int) -> None:
-    """Claims and settlements of a backlog, with few and with very many waiting."""
+    """What waits: storing it, claiming the first of many lanes and many of few lanes, settling; at ten sizes of it."""
     store = loaded.store
-    for waiting in (events, 10 * events):
-        for _ in range(0, waiting, 2_000):
-            await store.journal.ingest(loaded.events(2_000, claimed=False), loaded.epoch)
-        total = (await store.records.counts())["waiting"]
-        claimed: list[int] = []
+    for waiting in (events, 9 * events):
 
-        async def claim(claimed: list[int] = claimed) -> None:
-            lanes = loaded.random.sample(loaded.accounts, 2_000)
-            for i in range(0, len(lanes), 100):
-                wants = [(webhook_id, 2) for _, webhook_id in lanes[i : i + 100]]
-                answer = await store.journal.claim(wants, Millis(loaded.clock.now_ms() + 1), loaded.epoch)
-                claimed += [one.id for one in answer.claimed]
+        async def ingest(waiting: int = waiting) -> None:
+            for _ in range(0, waiting, 1_000):
+                await store.journal.ingest(loaded.events(1_000, claimed=False), loaded.epoch)
 
-        start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
-        await claim()
-        measure(f"claims of 100 lanes, {total:,} or more waiting", len(claimed), start, cpu, written)
-        start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
-        for i in range(0, len(claimed), 500):
-            await store.journal.settle(loaded.settlements(claimed[i : i + 500]), loaded.epoch)
-        measure("  settled", len(claimed), start, cpu, written)
+        await timed(f"stored to wait: {waiting:,}", waiting, None, ingest)
+        await asyncio.sleep(3)  # merges and checkpoints of what came before
+        for lanes, n in ((2_000, 1), (200, 100)):
+            claimed: list[int] = []
+
+            async def claim(claimed: list[int] = claimed, lanes: int = lanes, n: int = n) -> None:
+                sample = loaded.random.sample(loaded.accounts, lanes)
+                for i in range(0, lanes, 100):
+                    wants = [(webhook_id, n) for _, webhook_id in sample[i : i + 100]]
+                    answer = await store.journal.claim(wants, Millis(loaded.clock.now_ms() + 1), loaded.epoch)
+                    claimed += [one.id for one in answer.claimed]
+
+            start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
+            await claim()
+            measure(f"  claims of {n} from each of {lanes:,} lanes", len(claimed), start, cpu, written)
+            start, cpu, written = time.perf_counter(), time.process_time(), written_bytes()
+            for i in range(0, len(claimed), 500):
+                await store.journal.settle(loaded.settlements(claimed[i : i + 500]), loaded.epoch)
+            measure("  settled", len(claimed), start, cpu, written)
         start = time.perf_counter()
         told, after = 0, 0
         while page := await store.journal.lanes(after, 1_000):
             told, after = told + len(page), page[-1].webhook_id
         print(f"{f'  lanes: {told:,} told in':44s}{(time.perf_counter() - start) * 1e3:9.1f} ms")
+        start = time.perf_counter()
+        counts = await store.records.counts()
+        print(f"{f'  gauges: {counts}'[:90]} in {(time.perf_counter() - start) * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ ALL = [
 THROUGH = {
     ("fan_out", "jobs"): "f",  # a handful of rows
     ("record", "fan_out_jobs"): "fan_out",  # a handful of rows
-    ("record", "waiting"): "delivery USING INDEX delivery_waiting",  # up to a bound
+    ("record", "waiting"): "delivery USING COVERING INDEX delivery_waiting",  # up to a bound
     ("idempotency", "purge"): "idempotency",  # from the oldest on, up to a limit
 }
 
@@ -30,10 +30,10 @@ HARMLESS = re.compile(
 )
 
 PINNED = {
-    ("delivery", "first_waiting"): "SEARCH d USING INDEX delivery_waiting (webhook_id=?)",
-    ("delivery", "next_due"): "SEARCH delivery USING INDEX delivery_waiting (webhook_id=?)",
-    ("delivery", "drop_waiting"): "SEARCH delivery USING INDEX delivery_waiting (webhook_id=?)",
-    ("delivery", "backlogs"): "SEARCH delivery USING INDEX delivery_waiting (webhook_id>?)",
+    ("delivery", "first_waiting"): "SEARCH delivery USING COVERING INDEX delivery_waiting (webhook_id=?)",
+    ("delivery", "next_due"): "SEARCH delivery USING COVERING INDEX delivery_waiting (webhook_id=?)",
+    ("delivery", "drop_waiting"): "SEARCH delivery USING COVERING INDEX delivery_waiting (webhook_id=?)",
+    ("delivery", "backlogs"): "SEARCH delivery USING COVERING INDEX delivery_waiting (webhook_id>?)",
     ("delivery", "release_all"): "SEARCH delivery USING INDEX delivery_sending (state=?)",
     ("timeline", "from"): "SEARCH timeline USING PRIMARY KEY (account_id=? AND last>?)",
     ("timeline", "below"): "SEARCH timeline USING PRIMARY KEY (account_id=? AND last<?)",

@@ -117,8 +117,8 @@ def _write(
 def delivery_row(delivery: NewDelivery, event_id: int, account_id: int, due_at: int) -> Row:
     """What `delivery.insert` takes."""
     if delivery.claimed:
-        return (delivery.id, event_id, delivery.webhook_id, account_id, SENDING, due_at, 1)
-    return (delivery.id, event_id, delivery.webhook_id, account_id, PENDING, due_at, 0)
+        return (delivery.id, event_id, delivery.webhook_id, account_id, SENDING, 0, due_at, 1)
+    return (delivery.id, event_id, delivery.webhook_id, account_id, PENDING, 1, due_at, 0)
 
 
 def bucket(account_id: int, visitor_id: str) -> int:

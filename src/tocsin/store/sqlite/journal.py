@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import AccountId, DeliveryId, DeliveryState, Trigger, WebhookId
@@ -26,6 +28,8 @@ _ATTEMPT = statements("attempt")
 _DELIVERY = statements("delivery")
 _FAN_OUT = statements("fan_out")
 _LANE = statements("lane")
+
+_FIRST = msgspec.json.Decoder(list[tuple[DeliveryId, Millis]])
 
 
 class SqliteJournal:
@@ -168,37 +172,48 @@ def _claim(
     db: WritingDatabase, wants: Sequence[tuple[WebhookId, int]], now: Millis, epoch: int, max_bytes: int
 ) -> ClaimAnswer:
     db.own(epoch)
-    claimed: list[Claimed] = []
     next_due: dict[WebhookId, Millis | None] = {}
-    left = max_bytes
+    due: dict[DeliveryId, tuple[WebhookId, Millis]] = {}
     for webhook_id, n in wants:
-        if left <= 0:
-            next_due[webhook_id] = db.value(_DELIVERY["next_due"], (webhook_id,))
-            continue
-        next_due[webhook_id] = None
-        for taken, row in enumerate(db.execute(_DELIVERY["first_waiting"], (webhook_id, n + 1))):
-            id_, event_id, at, account_id, attempts, tries, claim_count, type_, timestamp, data = row
-            if taken == n or at > now or left <= 0:
-                next_due[webhook_id] = at
-                break
-            claimed.append(
-                Claimed(
-                    id=id_,
-                    event_id=event_id,
-                    webhook_id=webhook_id,
-                    account_id=account_id,
-                    type=type_,
-                    timestamp=timestamp,
-                    data=data,
-                    attempts=attempts,
-                    tries=tries,
-                    claim_count=claim_count + 1,
-                )
-            )
-            left -= len(data)
+        first = _FIRST.decode(db.value(_DELIVERY["first_waiting"], (webhook_id, n + 1)))
+        take = 0
+        while take < len(first) and take < n and first[take][1] <= now:
+            take += 1
+        next_due[webhook_id] = first[take][1] if take < len(first) else None
+        due.update((id_, (webhook_id, at)) for id_, at in first[:take])
+    claimed = _to_send(db, list(due), max_bytes)
     if claimed:
         db.execute(_DELIVERY["claim"], (many([one.id for one in claimed]),))
+    unreached = [*due.values()][len(claimed) :]
+    next_due.update(reversed(unreached))  # so that a lane's first one counts
     return ClaimAnswer(claimed=tuple(claimed), next_due=next_due)
+
+
+def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> list[Claimed]:
+    """In the order given, until their bodies exceed `max_bytes`."""
+    claimed: list[Claimed] = []
+    if not ids:
+        return claimed
+    for row in db.execute(_DELIVERY["to_send"], (many(ids),)):
+        id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data = row
+        claimed.append(
+            Claimed(
+                id=id_,
+                event_id=event_id,
+                webhook_id=webhook_id,
+                account_id=account_id,
+                type=type_,
+                timestamp=timestamp,
+                data=data,
+                attempts=attempts,
+                tries=tries,
+                claim_count=claim_count + 1,
+            )
+        )
+        max_bytes -= len(data)
+        if max_bytes < 0:
+            break
+    return claimed
 
 
 def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:

@@ -43,7 +43,7 @@ SELECT last_attempt FROM delivery WHERE id = ? AND account_id = ?;
 
 -- name: waiting
 -- How many wait, counted up to a bound.
-SELECT count(*) FROM (SELECT 1 FROM delivery INDEXED BY delivery_waiting WHERE state < 12 LIMIT ?);
+SELECT count(*) FROM (SELECT 1 FROM delivery INDEXED BY delivery_waiting WHERE waits = 1 LIMIT ?);
 
 -- name: fan_out_jobs
 SELECT count(*) FROM fan_out;

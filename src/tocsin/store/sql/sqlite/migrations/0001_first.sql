@@ -135,6 +135,7 @@ CREATE TABLE delivery (
   webhook_id   INTEGER NOT NULL,
   account_id   INTEGER NOT NULL,
   state        INTEGER NOT NULL,
+  waits        INTEGER NOT NULL CHECK (waits = (state < 12)), -- pending or retrying
   prior        INTEGER NOT NULL, -- while sending: the state to put it back into
   at           INTEGER NOT NULL, -- until it has ended: when due; then: when it ended
   attempts     INTEGER NOT NULL,
@@ -145,8 +146,9 @@ CREATE TABLE delivery (
   replay_id    INTEGER
 ) STRICT;
 
--- Claims: the first due ones of a lane. A delivery that is handed over on arrival never touches it.
-CREATE INDEX delivery_waiting ON delivery (webhook_id, at) WHERE state < 12;
+-- Claims: the first due ones of a lane. A delivery that is handed over on arrival never touches it. By a column that is
+-- compared with a constant, because only then SQLite knows that the index alone answers.
+CREATE INDEX delivery_waiting ON delivery (webhook_id, at) WHERE waits = 1;
 
 -- What the former owner was sending, at start. As small as what is in flight.
 CREATE INDEX delivery_sending ON delivery (state) WHERE state = 12;
