@@ -99,7 +99,7 @@ class Load:
 
     async def _pace(self, rate: float) -> None:
         while self._sent < self.total and not self._done.done():
-            due = min(self.total, int((time.perf_counter() - self.began_at) * rate))
+            due = min(self.total, int((time.perf_counter() - self.began_at) * rate) + 1)  # the first at once
             while self._sent < due and self.idle:
                 self._next(self.idle.pop(), self.began_at + self._sent / rate)
             await asyncio.sleep(_STEP_S)
