@@ -5,7 +5,7 @@ import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     db: str = "sqlite:///tocsin.db"
     host: str = "127.0.0.1"
     port: int = 8400
-    role: str = "all"
+    role: Literal["all", "api", "worker"] = "all"
     admin_key: str | None = None  # the operator's key; made and printed at the first start
     secret_key: str | None = None  # 32 bytes, base64; on SQLite made in a 0600 file beside the database
     public_url: str | None = None
@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     smtp_url: str | None = None
     ca_file: str | None = None  # trust anchors for receivers' certificates; unset: certifi's
     dns_servers: str = ""  # comma-separated; unset: the system's
-    log_format: str = "text"  # or "json"
+    log_format: Literal["text", "json"] = "text"
     drain_s: float = 30.0  # how long a stop waits for attempts under way
     dedupe_days: int = 30
     body_days: int = 30
@@ -79,6 +79,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(path)
 
 
+# A day of retention is the least that lets a person look into what went wrong; ten years are for ever. A stop that
+# drains for longer than an hour is no stop.
+_BOUNDS = (
+    ("port", 0, 65_535),
+    ("drain_s", 0, 3_600),
+    ("dedupe_days", 1, 3_650),
+    ("body_days", 1, 3_650),
+    ("attempt_days", 1, 3_650),
+)
+
+
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Settings:
     """Merges the three sources, the strongest first: `flags` (None: not given), `environ`, then the TOML `file`.
 
@@ -107,6 +118,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
         raise Misconfigured(f"settings: {error}") from None
     if not 0 < settings.retry_scale <= 1000:
         raise Misconfigured("TOCSIN_RETRY_SCALE must be above 0 and at most 1000")
+    for name, least, most in _BOUNDS:
+        if not least <= getattr(settings, name) <= most:
+            raise Misconfigured(f"TOCSIN_{name.upper()} must be {least} to {most}")
     settings.networks()
     settings.vault_key()
     return settings

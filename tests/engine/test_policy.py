@@ -29,7 +29,7 @@ def asking(value, status=429):
 
 
 def test_the_standard_schedule_is_walked_to_its_end():
-    """Nine retries over 75 h 35 min 5 s, each counted from the end of the attempt before it; the tenth failure is final."""
+    """Nine retries over 75 h 35 min 5 s, each from the end of the attempt before it; the tenth failure is final."""
     at, gaps = NOW, []
     for tries in range(1, 10):
         verdict = after(ERROR, tries, ended_at=at)

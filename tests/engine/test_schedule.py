@@ -1,4 +1,4 @@
-"""The whole 75-hour schedule of a delivery through the real engine, store and sender, on a clock that the test moves."""
+"""The 75-hour schedule of a delivery through the real engine, store and sender, on a clock that the test moves."""
 
 import asyncio
 import json
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.receiver import LedgerReceiver
+from tests.support.replies import Answer
 from tocsin.app import App, open_app
 from tocsin.clock import ManualClock
 from tocsin.config import Settings
@@ -14,8 +16,6 @@ from tocsin.control.actor import Actor
 from tocsin.control.webhook_bodies import NewWebhook
 from tocsin.model import DeliveryState, Webhook, WebhookState
 from tocsin.store.port import DeliveryFilter, Page
-from tests.support.receiver import LedgerReceiver
-from tests.support.replies import Answer
 
 SCHEDULE_S = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]  # CONTRACT §4, standard
 SYSTEM = Actor()
@@ -32,7 +32,7 @@ class Walk:
         self.webhook = webhook
 
     async def publish(self, **data: object) -> None:
-        example = self.app.directory.cached(self.account_id).entry("click.created").event_type.example
+        example = (await self.app.directory.view(self.account_id)).entry("click.created").event_type.example
         await self.app.ingest.publish(self.account_id, "click.created", json.dumps({**example, **data}).encode())
 
     async def deliveries(self):
@@ -147,6 +147,50 @@ def test_five_days_without_a_success_disable_the_webhook(tmp_path: Path, receive
             webhook = await one.app.store.webhooks.get(one.account_id, one.webhook.id)
             if status == 500:
                 assert "5 days" in webhook.status_reason
+        finally:
+            await one.app.close()
+
+    asyncio.run(scenario())
+
+
+def test_enabling_begins_the_run_of_failures_anew(tmp_path: Path, receiver: LedgerReceiver):
+    """A webhook that was disabled for its failures and enabled again has its five days again."""
+    receiver.script(PATH, Answer(500))
+
+    async def scenario() -> None:
+        clock = ManualClock()
+        one = await walk(tmp_path, receiver.url(PATH), clock)
+        try:
+            await one.publish()
+            await one.settled(1)
+            clock.advance(6 * 86_400)
+            one.app.dispatcher.tick()
+            async with asyncio.timeout(10):
+                while await one.webhook_state() is not WebhookState.DISABLED:
+                    await asyncio.sleep(0.005)
+            await one.app.control.webhooks.enable(SYSTEM, one.account_id, one.webhook.id, held="drop")
+            seen = len(receiver.arrivals(PATH))
+            await one.publish(number=2)
+            async with asyncio.timeout(10):
+                while len(receiver.arrivals(PATH)) == seen or one.app.dispatcher.in_flight:
+                    await asyncio.sleep(0.005)
+            await one.app.caretaker.stop()
+            assert await one.webhook_state() is WebhookState.ACTIVE
+        finally:
+            await one.app.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_event_of_the_first_second_keeps_its_instant(tmp_path: Path, receiver: LedgerReceiver):
+    """The timestamp 0 is an instant like any other, not a missing one."""
+
+    async def scenario() -> None:
+        one = await walk(tmp_path, receiver.url(PATH), ManualClock())
+        try:
+            data = json.dumps(one.app.directory.cached(one.account_id).entry("click.created").event_type.example)
+            receipt = await one.app.ingest.publish(one.account_id, "click.created", data.encode(), timestamp=0)
+            assert receipt.timestamp == 0
         finally:
             await one.app.close()
 

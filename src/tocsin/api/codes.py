@@ -256,7 +256,7 @@ CODES: Mapping[str, Cause] = {
         422,
         "The filter is not valid",
         "A filter is one CEL expression over event and data that is true or false, bounded in cost.",
-        'The detail says where it breaks. An example: event.type == "click.created" && data.country == "DE".',
+        'The detail says where it breaks. An example: event.type == "click.created" && data.visitor.country == "DE".',
     ),
     "header_refused": Cause(
         422,

@@ -15,7 +15,7 @@ _NEW_EXAMPLE: dict[str, Any] = {
     "url": "https://example.com/hooks",
     "events": ["click.created", "conversion.*"],
     "name": "billing",
-    "filter": 'data.country == "DE"',
+    "filter": 'data.visitor.country == "DE"',
     "headers": {"X-Api-Token": "t0ken"},
     "rate_limit": 50,
 }
@@ -26,7 +26,7 @@ EXAMPLE: dict[str, Any] = {
     "name": "billing",
     "description": "",
     "channel": "standard",
-    "filter": 'data.country == "DE"',
+    "filter": 'data.visitor.country == "DE"',
     "headers": {"X-Api-Token": "***"},
     "rate_limit": 50,
     "max_in_flight": None,

@@ -30,7 +30,7 @@ FAIL: Literal["fail"] = "fail"
 
 # Variables that are no settings of the server: the command line's, and the drills'.
 _OTHER_VARIABLES = frozenset(
-    {"TOCSIN_ACCOUNT", "TOCSIN_CONFIG", "TOCSIN_FAILPOINT", "TOCSIN_KEY", "TOCSIN_URL", "TOCSIN_WEBHOOK_SECRET"}
+    {"TOCSIN_ACCOUNT", "TOCSIN_FAILPOINT", "TOCSIN_KEY", "TOCSIN_URL", "TOCSIN_WEBHOOK_SECRET"}
 )
 _LITTLE_SPACE = 1 << 30
 _NO_SPACE = 100 << 20

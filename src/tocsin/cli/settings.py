@@ -37,9 +37,9 @@ class SettingFlags:
     port: Annotated[int | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
     """The port to listen at: 8400 unless said otherwise; 0 takes a free one."""
 
-    role: Annotated[Literal["all", "api", "worker"] | None, Parameter(group=_GROUP, negative=(), show_default=False)] = (
-        None
-    )
+    role: Annotated[
+        Literal["all", "api", "worker"] | None, Parameter(group=_GROUP, negative=(), show_default=False)
+    ] = None
     """What this process does: all, unless said otherwise; api and worker share a PostgreSQL database."""
 
     public_url: _Text = None

@@ -11,7 +11,7 @@ from tocsin.control.values import Line, Prose
 Url = Annotated[str, Meta(min_length=1, max_length=2_048, examples=["https://example.com/hooks"])]
 Pattern = Annotated[str, Meta(min_length=1, max_length=130, examples=["click.created"])]
 Patterns = Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=500)]
-Filter = Annotated[str, Meta(min_length=1, max_length=4_096, examples=['data.country == "DE"'])]
+Filter = Annotated[str, Meta(min_length=1, max_length=2_048, examples=['data.visitor.country == "DE"'])]
 HeaderValue = Annotated[str, Meta(max_length=4_096)]
 Headers = Annotated[dict[str, HeaderValue], Meta(max_length=20)]
 Secret = Annotated[str, Meta(min_length=1, max_length=512)]

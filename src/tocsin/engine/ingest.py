@@ -151,14 +151,14 @@ class Ingest:
         digest = b""
         if external_id is not None:
             digest = hashlib.blake2b(
-                b"%s\0%s\0%s" % (type.encode(), str(timestamp or "").encode(), stable), digest_size=16
+                b"%s\0%s\0%s" % (type.encode(), str("" if timestamp is None else timestamp).encode(), stable),
+                digest_size=16,
             ).digest()
         accepted_at = self._clock.now_ms()
+        happened_at = accepted_at if timestamp is None else timestamp
         for _ in range(_MATCHES):
             view = self._directory.cached(account_id) or await self._directory.view(account_id)
-            waiting = self._prepare(
-                view, type, value, stable, external_id, digest, accepted_at, timestamp or accepted_at, source
-            )
+            waiting = self._prepare(view, type, value, stable, external_id, digest, accepted_at, happened_at, source)
             answer = await self._commit(waiting)
             if isinstance(answer, Accepted):
                 event = waiting.event
@@ -196,7 +196,7 @@ class Ingest:
             raise unknown_type(type, view.entries())
         if not entry.validator.is_valid(value, len(stable)):
             faults = entry.validator.faults(value, "/data")
-            raise Invalid(f"data is not a {type}", code="data_invalid", faults=faults)
+            raise Invalid(f"data does not fit the schema of {type}", code="data_invalid", faults=faults)
         hooks = match(view, type, timestamp, value)
         id_source = self._id_source
         event_id = EventId(id_source.next())

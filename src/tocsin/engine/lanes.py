@@ -99,6 +99,8 @@ class Lane:
         self.rate_limit = webhook.settings.rate_limit
         active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
         self.held_until = (webhook.muted_until or Millis(0)) if active else FOREVER
+        if active and self.failing_since is not None and self.failing_since < webhook.status_since:
+            self.failing_since = self.warned_at = None  # it was enabled again: its run of failures begins anew
         self.configured = True
 
     def reserve(self, now: Millis) -> bool:

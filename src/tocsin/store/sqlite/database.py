@@ -1,5 +1,6 @@
 """Connections: how a file is opened, and what SQLite's errors mean here."""
 
+import os
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -61,6 +62,8 @@ def connect(path: Path, *, readonly: bool, cache_kib: int) -> apsw.Connection:
     if apsw.SQLITE_VERSION_NUMBER < _OLDEST_SQLITE:
         raise Misconfigured(f"apsw brings SQLite {apsw.sqlitelibversion()}; 3.51.3 or newer is needed")
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    if not readonly:
+        _make_private(path)
     try:
         connection = apsw.Connection(str(path), flags=flags | apsw.SQLITE_OPEN_NOMUTEX)
         connection.set_busy_timeout(5_000)
@@ -72,6 +75,16 @@ def connect(path: Path, *, readonly: bool, cache_kib: int) -> apsw.Connection:
     except apsw.Error as error:
         raise Misconfigured(f"{path} cannot be opened: {error}") from None
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Makes the file, where there is none, for its owner alone; SQLite gives its log the same permissions."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be made: {error.strerror}") from None
 
 
 class Database:

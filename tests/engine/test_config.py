@@ -1,0 +1,47 @@
+"""Settings: where they come from, which counts, and what is refused before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.config import load
+from tocsin.errors import Misconfigured
+
+
+def test_flags_count_before_variables_and_these_before_the_file(tmp_path: Path):
+    """The nearest hand wins; what nobody sets has its default."""
+    file = tmp_path / "tocsin.toml"
+    file.write_text('port = 1\nhost = "10.0.0.1"\nlog_format = "json"\n')
+    settings = load({"port": 3, "host": None}, {"TOCSIN_PORT": "2", "TOCSIN_HOST": "10.0.0.2"}, file)
+    assert (settings.port, settings.host, settings.log_format, settings.drain_s) == (3, "10.0.0.2", "json", 30.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "99999"),
+        ("PORT", "http"),
+        ("DRAIN_S", "-1"),
+        ("BODY_DAYS", "-5"),
+        ("ATTEMPT_DAYS", "0"),
+        ("LOG_FORMAT", "xml"),
+        ("ROLE", "nonsense"),
+        ("RETRY_SCALE", "0"),
+        ("RETRY_SCALE", "nan"),
+        ("ALLOW_NETWORKS", "127.0.0.0/99"),
+        ("SECRET_KEY", "dG9vIHNob3J0"),
+        ("ALLOW_HTTP", "perhaps"),
+    ],
+)
+def test_a_value_that_makes_no_sense_stops_the_start(name: str, value: str):
+    """Nothing is guessed: the sentence names what is wrong."""
+    with pytest.raises(Misconfigured):
+        load({}, {f"TOCSIN_{name}": value})
+
+
+def test_an_unknown_name_in_the_file_is_said(tmp_path: Path):
+    """A slip of the pen does not silently leave a default in force."""
+    file = tmp_path / "tocsin.toml"
+    file.write_text("prot = 1\n")
+    with pytest.raises(Misconfigured, match="prot"):
+        load({}, {}, file)
