@@ -86,6 +86,43 @@ async def test_reading_only_needs_this_programs_schema(tmp_path, world: World):
     assert migrations()[-1].number == newest()
 
 
+async def test_a_stale_outcome_leaves_no_row(world: World):
+    """Attempts that belong to nothing are not stored at all."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    ids = [(await world.accept(account, webhook, claimed=True)).deliveries[0].id for _ in range(3)]
+    await world.settle(*(world.settlement(id_) for id_ in ids[:2]))
+    await world.settle(*(world.settlement(id_) for id_ in ids), world.settlement(world.ids.next()))
+    stored = await world.store._writer.do(lambda db: db.rows("SELECT delivery_id FROM attempt ORDER BY 1"))
+    assert stored == [(id_,) for id_ in ids]
+
+
+async def test_what_was_rolled_back_is_not_remembered(world: World):
+    """After a commit that failed, events are judged by the settings that are stored, not by those that were not."""
+    account = await world.account()
+    event = await world.new_event(account)
+    behind = await world.new_event(account, config_version=event.config_version + 1)
+    connection = world.store._connection
+
+    def fail() -> None:
+        raise apsw.FullError("disk")
+
+    connection.set_commit_hook(fail)
+    answers = await asyncio.gather(world.webhook(account), world.ingest(behind), return_exceptions=True)
+    connection.set_commit_hook(None)
+    assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
+    assert await world.ingest(event) == [Accepted()]
+
+
+async def test_every_answer_is_synced(world: World):
+    """Whatever was done in quiet moments, the transactions of callers are synced to the disk."""
+    account = await world.account()
+    world.store._writer._database.recent._full = 1
+    for _ in range(5):
+        await world.accept(account)
+        assert await world.store._writer.do(lambda db: db.value("PRAGMA synchronous")) == 2
+
+
 # --- the writer ---------------------------------------------------------------------------------------------------
 
 

@@ -146,9 +146,7 @@ def _leave_timeline(db: WritingDatabase, rows: list[Row]) -> None:
 
 def _events(db: WritingDatabase, before: Millis, limit: int) -> int:
     after = _place(db, "events")
-    # Never past what was already taken out of `dedupe` and of bodies: what they still need is read from here.
-    bound = min(first_at(before), _place(db, "dedupe") + 1, _place(db, "bodies") + 1)
-    rows = db.rows(_PURGE["events"], (after, bound, limit))
+    rows = db.rows(_PURGE["events"], (after, first_at(before), limit))
     if rows or after:
         _set_place(db, "events", rows[-1][0] if len(rows) == limit else 0)
     free = [id_ for id_, is_free in rows if is_free]
