@@ -2,12 +2,12 @@
 
 A store holds:
 
-    append-only     event, delivery_log, attempt, webhook_version, audit
-    live            delivery_live (what is not ended), lane (webhooks whose deliveries are failing)
+    append-only     event, attempt, webhook_version, audit
+    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs
     small           account, api_key, event_type, webhook, idempotency, dedupe
 
-A delivery lives in `delivery_live` until it ends and then moves, in one transaction, to `delivery_log`. Which lanes
-have a backlog and when each is next due is derived from `delivery_live`'s index (webhook, due); no row repeats it.
+Which lanes have a backlog and when each is next due is derived from the deliveries that wait; no row repeats it. How
+the rows are laid out is each store's own affair (SQLite: ``docs/decisions/0002-sqlite-schema.md``).
 
 Errors, from any call: `errors.Unavailable` where the database cannot answer now (nothing was changed, or, said in
 `code="commit_unknown"`, it is unknown whether it was).
@@ -351,7 +351,8 @@ class Webhooks(Protocol):
 
     async def as_of(self, account_id: AccountId, config_version: int) -> Sequence[Webhook]:
         """Every webhook in the version in force when the account's settings had that number (deleted ones too, as
-        `deleted`, where they were deleted by then but exist in a version).
+        `deleted`, where they were deleted by then but exist in a version). `sealed` is empty but for the version in
+        force now: what a secret was before is not kept.
         """
         ...
 
@@ -404,7 +405,7 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 class Records(Protocol):
     """Lists look at a bounded number of rows; where a filter passes over more, the page ends early with a place to go
-    on from. `next_before` None means that nothing is left.
+    on from. `next_before` None means that nothing is left. Here a page holds at most `limit` rows.
     """
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
@@ -421,7 +422,9 @@ class Records(Protocol):
 
     async def attempts(self, account_id: AccountId, delivery_id: DeliveryId) -> Sequence[Attempt]: ...
 
-    async def audit(self, account_id: AccountId | None, page: Page) -> Sequence[AuditEntry]: ...
+    async def audit(self, account_id: AccountId | None, page: Page) -> Sequence[AuditEntry]:
+        """Of one account; with None, of all and of none: the operator's view."""
+        ...
 
     async def counts(self) -> Mapping[str, int]:
         """Gauges for metrics, cheap to read: ``waiting`` (bounded count), ``fan_out_jobs``, ``file_bytes``."""
