@@ -58,11 +58,12 @@ def test_flags_beat_variables_beat_the_file(terminal: Terminal) -> None:
 
 
 def test_a_port_that_is_taken(terminal: Terminal) -> None:
-    """A port that is taken is a failure that names it, without a trace."""
+    """A port that is taken is a setting that does not fit: it is named, with how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ran = terminal("serve", "--port", taken.getsockname()[1])
-    assert ran.code == 1
+    assert ran.code == 2
     assert "Address already in use" in ran.err
+    assert "--port" in ran.err
     assert "Traceback" not in ran.err
 
 
