@@ -5,7 +5,7 @@ import pytest
 
 from tests.store.world import ALL, World
 from tocsin.clock import Millis
-from tocsin.errors import Conflict, NotFound
+from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.model import Scope, WebhookSettings, WebhookState
 from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page, WebhookEdit
 
@@ -15,7 +15,10 @@ from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page, Web
 async def test_an_account_comes_back_as_it_was_made(world: World):
     """Every part of an account is kept, and it is found by id and by external id."""
     account = await world.account(
-        name="Märke", external_id="brand-1", notify_email="a@b.example", settings={"n": 1.5, "o": {"p": [None, True]}}
+        name="Märke",
+        external_id="brand-1",
+        notify_email="a@b.example",
+        settings={"n": 1.5, "o": {"p": [None, True, 1 << 80]}},
     )
     assert await world.store.accounts.get(account.id) == account
     assert await world.store.accounts.by_external_id("brand-1") == account
@@ -106,6 +109,36 @@ async def test_a_removed_account_is_gone_at_once(world: World):
     ):
         with pytest.raises(NotFound):
             await refused()
+
+
+async def test_values_that_cannot_be_stored_are_refused(world: World):
+    """Text that is no Unicode and numbers beyond 64 bits are the caller's to mend, and harm nobody."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    store, bad, huge = world.store, "a\ud800", 1 << 64
+    refused = [
+        lambda: world.account(name=bad),
+        lambda: world.account(created_at=huge),
+        lambda: store.accounts.by_external_id(bad),
+        lambda: store.accounts.change(msgspec.structs.replace(account, timezone=bad), world.change()),
+        lambda: store.catalogue.put(account.id, world.event_type(bad), 10, world.change()),
+        lambda: store.webhooks.change(account.id, webhook.id, WebhookEdit(muted_until=Millis(huge)), world.change()),
+        lambda: store.records.events(account.id, EventFilter(type=bad), ALL),
+        lambda: store.records.deliveries(account.id, DeliveryFilter(channel=bad), ALL),
+        lambda: store.idempotency.begin(account.id, bad, "k", b"d", world.now, world.now),
+    ]
+    for call in refused:
+        with pytest.raises(Invalid):
+            await call()
+    assert await store.accounts.list(ALL) == [await store.accounts.get(account.id)]
+    page = Page(limit=5, before=huge)
+    assert len(await store.accounts.list(page)) == len(await store.webhooks.list(account.id, page)) == 1
+    assert len(await store.keys.list(account.id, page)) == 1
+    assert len(await store.records.audit(None, page)) == 2
+    assert await store.records.events(account.id, EventFilter(since=Millis(huge), until=Millis(-huge)), page) == (
+        [],
+        None,
+    )
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from tocsin.model import Account, AccountId, ApiKey, KeyId, Scope
 from tocsin.store.port import Change, Page
 from tocsin.store.sqlite.database import Database, Row, in_range
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.rows import BEYOND, from_json, to_json
+from tocsin.store.sqlite.rows import below, from_json, to_json
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -102,7 +102,7 @@ class SqliteAccounts:
         return None if row is None else account_of(row)
 
     async def list(self, page: Page) -> Sequence[Account]:
-        rows = await self._readers.do(lambda db: db.rows(_ACCOUNT["list"], (page.before or BEYOND, page.limit + 1)))
+        rows = await self._readers.do(lambda db: db.rows(_ACCOUNT["list"], (below(page), page.limit + 1)))
         return [account_of(row) for row in rows]
 
     async def change(self, account: Account, change: Change) -> Account:
@@ -207,7 +207,7 @@ class SqliteKeys:
         return None if row is None else _key(row)
 
     async def list(self, account_id: AccountId | None, page: Page) -> Sequence[ApiKey]:
-        where = (account_id, page.before or BEYOND, page.limit + 1)
+        where = (account_id, below(page), page.limit + 1)
         return [_key(row) for row in await self._readers.do(lambda db: db.rows(_KEY["list"], where))]
 
     async def revoke(self, account_id: AccountId | None, key_id: KeyId, at: Millis, change: Change) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from tocsin.errors import Misconfigured, TocsinError, Unavailable
+from tocsin.errors import Invalid, Misconfigured, TocsinError, Unavailable
 from tocsin.store.sqlite.statements import Statements
 
 Row = tuple[Any, ...]
@@ -155,6 +155,8 @@ def translate(error: BaseException, *, at_commit: bool = False) -> Exception:
         return Unavailable(
             f"the database does not answer: {error}", code="commit_unknown" if unknown else "store_unavailable"
         )
+    if isinstance(error, (OverflowError, UnicodeError)):
+        return Invalid(f"a value cannot be stored or looked for: {error}")
     if isinstance(error, Exception):
         return error
     return Unavailable(f"the store stopped: {error!r}", code="store_unavailable")

@@ -20,6 +20,7 @@ from tocsin.store.sqlite.rows import (
     RETRYING,
     STATES,
     SUCCEEDED,
+    below,
     decode_attempt,
     from_json,
 )
@@ -79,7 +80,7 @@ def _delivery(row: Row) -> Delivery:
 
 def _bounds(since: Millis | None, until: Millis | None, page: Page) -> tuple[int, int]:
     """The ids to look at: below the first, from the second on."""
-    before = BEYOND if page.before is None else page.before
+    before = below(page)
     if until is not None:
         before = min(before, first_at(until))
     return max(0, min(before, BEYOND)), min(first_at(since or Millis(0)), BEYOND)
@@ -211,7 +212,7 @@ class SqliteRecords:
 
     async def audit(self, account_id: AccountId | None, page: Page) -> Sequence[AuditEntry]:
         """Of one account; with None, of all."""
-        before, limit = page.before or BEYOND, page.limit + 1
+        before, limit = below(page), page.limit + 1
 
         def read(db: Database) -> list[Row]:
             if account_id is None:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tocsin.model import Attempt, DeliveryState
+from tocsin.store.port import Page
 
 # The codes of delivery states, in the order in which the statements compare them: below SENDING is waiting, from
 # SUCCEEDED on is ended. Two digits, so that each takes one byte and no change of state changes a row's size.
@@ -34,6 +35,11 @@ T = TypeVar("T")
 encode_json = msgspec.json.Encoder().encode
 encode_attempt = msgspec.msgpack.Encoder().encode
 decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
+
+
+def below(page: Page) -> int:
+    """The id that a page's ids are below."""
+    return BEYOND if page.before is None else min(page.before, BEYOND)
 
 
 def to_json(value: object) -> str:

@@ -10,7 +10,7 @@ from tocsin.store.port import Change, Page, Snapshot, WebhookEdit
 from tocsin.store.sqlite.accounts import account_of, raise_config, record
 from tocsin.store.sqlite.database import Database, Row, in_range
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.rows import BEYOND, from_json, to_json
+from tocsin.store.sqlite.rows import BEYOND, below, from_json, to_json
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -102,7 +102,7 @@ class SqliteWebhooks:
         return await self._readers.do(lambda db: _get(db, account_id, webhook_id))
 
     async def list(self, account_id: AccountId, page: Page) -> Sequence[Webhook]:
-        where = (account_id, page.before or BEYOND, page.limit + 1)
+        where = (account_id, below(page), page.limit + 1)
         return [_webhook(row) for row in await self._readers.do(lambda db: db.rows(_WEBHOOK["list"], where))]
 
     async def change(
