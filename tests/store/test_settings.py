@@ -115,6 +115,7 @@ async def test_values_that_cannot_be_stored_are_refused(world: World):
     """Text that is no Unicode and numbers beyond 64 bits are the caller's to mend, and harm nobody."""
     account = await world.account()
     webhook = await world.webhook(account)
+    await world.accept(account, webhook)
     store, bad, huge = world.store, "a\ud800", 1 << 64
     refused = [
         lambda: world.account(name=bad),
