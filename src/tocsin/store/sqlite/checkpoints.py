@@ -30,7 +30,6 @@ class Checkpoints:
     """`step` is called in the writer's thread."""
 
     def __init__(self, path: Path, writer: apsw.Connection, *, full: int = LOG_PAGES) -> None:
-        self._path = path
         self._writer = writer
         self._full = full
         self._threshold = full
@@ -39,6 +38,7 @@ class Checkpoints:
         self._wanted = threading.Semaphore(0)
         self._busy = False
         self._closed = False
+        self._connection = connect(path, readonly=False, cache_kib=1_024)
         writer.set_wal_hook(self._committed)
         self._thread = threading.Thread(target=self._work, name="tocsin-checkpoints", daemon=True)
         self._thread.start()
@@ -68,19 +68,18 @@ class Checkpoints:
         self._closed = True
         self._wanted.release()
         self._thread.join()
+        self._connection.close()
 
     def _work(self) -> None:
-        connection = connect(self._path, readonly=False, cache_kib=1_024)
         while True:
             self._wanted.acquire()
             if self._closed:
                 break
             try:
                 for _ in range(_ROUNDS):
-                    _, moved = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    _, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                     if self._pages - moved <= _REST or self._closed:
                         break
             except apsw.Error as error:
                 log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
             self._moved.set()
-        connection.close()
