@@ -1,7 +1,7 @@
 """The timeline: the ids of an account's events and deliveries in the order of time, in chunks.
 
-A chunk is one row of up to `_CHUNK` ids. Rows of their own would be three times as large, and would split a page three
-times as often while they are merged (see `recent`). The chunks of an account do not overlap, so that any place in time
+A chunk is one row of up to `_CHUNK` ids. Rows of their own would be more than twice as large, and a merge (see
+`recent`) would write half as many pages again. The chunks of an account do not overlap, so that any place in time
 is found in one of them.
 """
 
