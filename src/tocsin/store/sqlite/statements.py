@@ -1,6 +1,7 @@
 """Named SQL from ``store/sql/sqlite/<noun>.sql``: each statement follows a line ``-- name: …``."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
@@ -22,7 +23,7 @@ class Statements:
     def __getitem__(self, name: str) -> str:
         return self._sql[name]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    def __iter__(self) -> Iterator[str]:
         return iter(self._sql)
 
     def rows(self, name: str, n: int) -> str:
