@@ -258,6 +258,7 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     # the store
     "store_failed": LogSpec("A transaction failed and was rolled back.", {**_WHY, "jobs": "calls that waited for it"}),
     "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
+    "hand_over_failed": LogSpec("An event is stored, but could not be handed to its lanes.", {"event": "its id"}),
     "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),
     "claim_failed": LogSpec("A claim ended in an unexpected error; tried again in a second."),
     "drop_failed": LogSpec("Deliveries of a deleted webhook could not be cancelled; the next start does it.", _WHY),

@@ -413,11 +413,16 @@ class Dispatcher:
 
     def _pump(self) -> None:
         """Starts what may be started, in rotation, while there are places."""
-        rotation = self._rotation
-        if not rotation or self._pumping or self._stopping or self._settler.waiting >= MAX_WAITING:
+        if not self._rotation or self._pumping or self._stopping or self._settler.waiting >= MAX_WAITING:
             return
         self._pumping = True
-        now = self._clock.now_ms()
+        try:
+            self._start_in_turn(self._clock.now_ms())
+        finally:
+            self._pumping = False
+
+    def _start_in_turn(self, now: Millis) -> None:
+        rotation = self._rotation
         while rotation and self._in_flight < MAX_IN_FLIGHT:
             lane = rotation.next()
             if not lane.queue or not lane.may_start(now):
@@ -428,7 +433,6 @@ class Dispatcher:
                 continue
             self._start(lane, self._unhold(lane), now)
             self._schedule(lane, now)
-        self._pumping = False
 
     def _start(self, lane: Lane, claimed: Claimed, now: Millis) -> None:
         lane.started(now)

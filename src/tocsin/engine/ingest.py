@@ -273,7 +273,12 @@ class Ingest:
                     self._metrics.commit_duration_s.observe(self._clock.monotonic_s() - began_s)
                     now = self._clock.now_ms()
                     for one, answer in zip(batch, answers, strict=True):
-                        self._settle(one, answer, now)
+                        try:
+                            self._settle(one, answer, now)
+                        except Exception:
+                            # A defect. The event is durable and its delivery is found at the next start; the others
+                            # of the batch, and all that come after it, must not wait for that.
+                            log.exception("hand_over_failed", extra={"event": show("evt_", one.event.id)})
 
     def _take(self) -> list[_Waiting]:
         waiting = self._waiting
