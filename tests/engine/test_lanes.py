@@ -98,9 +98,9 @@ def test_a_disabled_or_muted_webhook_holds_its_lane():
     """Held means: nothing is reserved, started or claimed until it ends."""
     a_lane = lane()
     a_lane.configure(webhook(state=WebhookState.DISABLED))
-    a_lane.stored(NOW)
     assert a_lane.held_until == FOREVER
-    assert not a_lane.reserve(NOW)
+    assert not a_lane.reserve(NOW)  # nothing waits yet: it is the hold that refuses
+    a_lane.stored(NOW)
     assert not a_lane.may_start(NOW)
     assert a_lane.wanted(NOW) == 0
     a_lane.configure(webhook(muted_until=Millis(NOW + 10)))
