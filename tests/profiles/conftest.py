@@ -1,13 +1,12 @@
 """Dialects, and a real JavaScript engine to ask."""
 
-import base64
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.runtimes import Node
 from tocsin.clock import Millis
 from tocsin.profiles import Facts, Profile, load
 from tocsin.profiles.loader import read_profile
@@ -23,39 +22,6 @@ SPOKEN = {
     "bare": "visits",
     "versioned": "cue",
 }
-
-_SCRIPT = """
-const lines = require("node:readline").createInterface({ input: process.stdin });
-lines.on("line", (line) => {
-  let answer;
-  try {
-    answer = "+" + Buffer.from(JSON.stringify(JSON.parse(Buffer.from(line, "base64").toString()))).toString("base64");
-  } catch (error) {
-    answer = "-" + Buffer.from(String(error)).toString("base64");
-  }
-  process.stdout.write(answer + "\\n");
-});
-"""
-
-
-class Node:
-    """One Node process, asked line by line. Where there is no Node, tests that ask it fail."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(["node", "-e", _SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def reparse(self, text: bytes) -> bytes | None:
-        """``JSON.stringify(JSON.parse(text))``, or None where JavaScript takes it for no JSON."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(base64.b64encode(text) + b"\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer[:1] in (b"+", b"-"), "node has gone"
-        return base64.b64decode(answer[1:]) if answer[:1] == b"+" else None
-
-    def close(self) -> None:
-        self._process.communicate(timeout=10)
 
 
 @pytest.fixture(scope="session")
