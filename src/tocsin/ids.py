@@ -25,6 +25,7 @@ PREFIXES = {
     "replay": "rpl_",
     "alert": "alr_",
     "digest": "dig_",
+    "notice": "ntc_",
 }
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -16,6 +16,7 @@ KeyId = NewType("KeyId", int)
 WebhookId = NewType("WebhookId", int)
 EventId = NewType("EventId", int)
 DeliveryId = NewType("DeliveryId", int)
+NoticeId = NewType("NoticeId", int)
 
 
 # --- accounts and keys ------------------------------------------------------------------------------------------
@@ -128,6 +129,28 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Millis
     updated_at: Millis
     deleted: bool = False
+
+
+class NoticeKind(StrEnum):
+    """What a webhook's owner is told. The two that end it are named as the state that it is then in."""
+
+    FAILING = "failing"
+    DISABLED = "disabled"
+    FAILED = "failed"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """An e-mail to a webhook's owner that is still to be sent. Holds what happened; whom to tell, and how the webhook
+    is called, is read when it is sent.
+    """
+
+    id: NoticeId
+    account_id: AccountId
+    webhook_id: WebhookId
+    kind: NoticeKind
+    reason: str  # a sentence for people
+    at: Millis
+    tries: int = 0  # that failed, of this very notice
 
 
 # --- events -----------------------------------------------------------------------------------------------------

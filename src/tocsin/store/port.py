@@ -3,7 +3,7 @@
 A store holds:
 
     append-only     event, attempt, webhook_version, audit
-    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs
+    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs, notice
     small           account, api_key, event_type, webhook, idempotency, dedupe
 
 Which lanes have a backlog and when each is next due is derived from the deliveries that wait; no row repeats it. How
@@ -31,6 +31,7 @@ from tocsin.model import (
     EventId,
     EventType,
     KeyId,
+    Notice,
     Trigger,
     Webhook,
     WebhookId,
@@ -218,8 +219,16 @@ class Journal(Protocol):
         """Ends up to `limit` waiting deliveries of a webhook as cancelled; how many. 0: none is left."""
         ...
 
-    async def note_streak(self, webhook_id: WebhookId, failing_since: Millis | None, warned_at: Millis | None) -> None:
-        """Keeps (or, with None, forgets) since when a webhook's attempts have failed without a break."""
+    async def note_streak(
+        self,
+        webhook_id: WebhookId,
+        failing_since: Millis | None,
+        warned_at: Millis | None,
+        notice: Notice | None = None,
+    ) -> None:
+        """Keeps (or, with None, forgets) since when a webhook's attempts have failed without a break; and the warning
+        of it, both or neither.
+        """
         ...
 
     async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
@@ -338,10 +347,15 @@ class Webhooks(Protocol):
     async def list(self, account_id: AccountId, page: Page) -> Sequence[Webhook]: ...
 
     async def change(
-        self, account_id: AccountId, webhook_id: WebhookId, edit: "WebhookEdit", change: Change
+        self,
+        account_id: AccountId,
+        webhook_id: WebhookId,
+        edit: "WebhookEdit",
+        change: Change,
+        notice: Notice | None = None,
     ) -> Webhook | None:
-        """Changes what `edit` names; None where there is no such webhook. Raises `Conflict(code="changed_meanwhile")`
-        where `edit.if_version` is not the current one.
+        """Changes what `edit` names, and keeps the notice of it exactly where it was changed; None where there is no
+        such webhook. Raises `Conflict(code="changed_meanwhile")` where `edit.if_version` is not the current one.
         """
         ...
 
@@ -379,6 +393,29 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 class Snapshots(Protocol):
     async def snapshot(self, account_id: AccountId) -> Snapshot | None: ...
+
+
+class Notices(Protocol):
+    """E-mails to be sent: at most one for each webhook, the newest word on it. They are written with the change that
+    they tell of (`Webhooks.change`, `Journal.note_streak`), due at once; a warning never takes the place of the news
+    that the webhook was stopped.
+    """
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Notice]:
+        """The longest due first."""
+        ...
+
+    async def next_due(self) -> Millis | None:
+        """When the first is due; None where there is none."""
+        ...
+
+    async def postpone(self, notice: Notice, until: Millis) -> None:
+        """Has it tried again then, with one more to its `tries`. Nothing, where a newer one took its place."""
+        ...
+
+    async def remove(self, notice: Notice) -> None:
+        """Forgets it: it was sent, or never will be. Nothing, where a newer one took its place."""
+        ...
 
 
 # === what people read =============================================================================================
@@ -427,7 +464,9 @@ class Records(Protocol):
         ...
 
     async def counts(self) -> Mapping[str, int]:
-        """Gauges for metrics, cheap to read: ``waiting`` (bounded count), ``fan_out_jobs``, ``file_bytes``."""
+        """Gauges for metrics, cheap to read: ``waiting`` (bounded count), ``fan_out_jobs``, ``notices``,
+        ``file_bytes``.
+        """
         ...
 
 
@@ -501,6 +540,8 @@ class Store(Protocol):
     def webhooks(self) -> Webhooks: ...
     @property
     def snapshots(self) -> Snapshots: ...
+    @property
+    def notices(self) -> Notices: ...
     @property
     def records(self) -> Records: ...
     @property

@@ -19,6 +19,8 @@ ALL = [
 THROUGH = {
     ("fan_out", "jobs"): "f",  # a handful of rows
     ("record", "fan_out_jobs"): "fan_out",  # a handful of rows
+    ("record", "notices"): "notice USING COVERING INDEX notice_due",  # as many as webhooks were just stopped
+    ("notice", "next_due"): "notice USING COVERING INDEX notice_due",  # one step
     ("record", "waiting"): "delivery USING COVERING INDEX delivery_waiting",  # up to a bound
     ("idempotency", "purge"): "idempotency",  # from the oldest on, up to a limit
 }

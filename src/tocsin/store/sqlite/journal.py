@@ -6,7 +6,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
-from tocsin.model import AccountId, DeliveryId, DeliveryState, Trigger, WebhookId
+from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -19,6 +19,7 @@ from tocsin.store.port import (
 )
 from tocsin.store.sqlite.database import Database, Row, in_range, many
 from tocsin.store.sqlite.ingest import delivery_row, ingest
+from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.rows import CODES, DIGESTED, NO_STATUS, SENDING, STATES, encode_attempt
 from tocsin.store.sqlite.statements import statements
@@ -155,12 +156,20 @@ class SqliteJournal:
 
     # --- lanes ----------------------------------------------------------------------------------------------------
 
-    async def note_streak(self, webhook_id: WebhookId, failing_since: Millis | None, warned_at: Millis | None) -> None:
+    async def note_streak(
+        self,
+        webhook_id: WebhookId,
+        failing_since: Millis | None,
+        warned_at: Millis | None,
+        notice: Notice | None = None,
+    ) -> None:
         def write(db: WritingDatabase) -> None:
             if failing_since is None:
                 db.execute(_LANE["forget"], (webhook_id,))
             else:
                 db.execute(_LANE["note"], (webhook_id, failing_since, warned_at))
+            if notice is not None:
+                put_notice(db, notice)
 
         await self._writer.do(write)
 

@@ -182,7 +182,7 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
         return Purged(events=events, deliveries=deliveries, attempts=attempts, dedupe=dedupe)
     if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
         return Purged(idempotency=idempotency)
-    for name in ("lanes_of_account", "versions_of_account", "webhooks_of_account"):
+    for name in ("lanes_of_account", "notices_of_account", "versions_of_account", "webhooks_of_account"):
         db.execute(_PURGE[name], (account_id,))
     if removed_at > now - _FORGET_KEYS_MS:
         _set_place(db, "accounts", removed_at)  # the next one meanwhile

@@ -226,6 +226,7 @@ class SqliteRecords:
             return {
                 "waiting": db.value(_RECORD["waiting"], (_COUNT,)),
                 "fan_out_jobs": db.value(_RECORD["fan_out_jobs"]),
+                "notices": db.value(_RECORD["notices"]),
                 "file_bytes": db.value(_RECORD["pages"]),
             }
 

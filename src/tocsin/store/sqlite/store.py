@@ -15,6 +15,7 @@ from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
 from tocsin.store.sqlite.journal import SqliteJournal, SqliteOwnership
 from tocsin.store.sqlite.lock import FileLock
+from tocsin.store.sqlite.notices import SqliteNotices
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent
 from tocsin.store.sqlite.records import SqliteRecords
@@ -45,6 +46,7 @@ class SqliteStore:
         self.catalogue = SqliteCatalogue(writer, readers)
         self.webhooks = SqliteWebhooks(writer, readers)
         self.snapshots = SqliteSnapshots(readers)
+        self.notices = SqliteNotices(writer, readers)
         self.records = SqliteRecords(readers, database.recent)
         self.idempotency = SqliteIdempotency(writer)
         self.housekeeping = SqliteHousekeeping(writer, readers)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import msgspec
 
 from tocsin.errors import Conflict
-from tocsin.model import AccountId, EventType, Webhook, WebhookId, WebhookSettings, WebhookState
+from tocsin.model import AccountId, EventType, Notice, Webhook, WebhookId, WebhookSettings, WebhookState
 from tocsin.store.port import Change, Page, Snapshot, WebhookEdit
 from tocsin.store.sqlite.accounts import account_of, raise_config, record
 from tocsin.store.sqlite.database import Database, Row, in_range
+from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.rows import BEYOND, below, from_json, to_json
 from tocsin.store.sqlite.statements import statements
@@ -106,7 +107,12 @@ class SqliteWebhooks:
         return [_webhook(row) for row in await self._readers.do(lambda db: db.rows(_WEBHOOK["list"], where))]
 
     async def change(
-        self, account_id: AccountId, webhook_id: WebhookId, edit: WebhookEdit, change: Change
+        self,
+        account_id: AccountId,
+        webhook_id: WebhookId,
+        edit: WebhookEdit,
+        change: Change,
+        notice: Notice | None = None,
     ) -> Webhook | None:
         def write(db: WritingDatabase) -> Webhook | None:
             before = _get(db, account_id, webhook_id)
@@ -118,6 +124,8 @@ class SqliteWebhooks:
                 raise Conflict(
                     "the webhook was changed meanwhile; read it again and repeat the change", code="changed_meanwhile"
                 )
+            if notice is not None:
+                put_notice(db, notice)
             return _replace(db, _edited(before, edit, change), change)
 
         return await self._writer.do(write)

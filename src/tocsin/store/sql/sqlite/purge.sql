@@ -82,6 +82,9 @@ DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE account_id
 -- name: lanes_of_account
 DELETE FROM lane WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
 
+-- name: notices_of_account
+DELETE FROM notice WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
+
 -- name: versions_of_account
 DELETE FROM webhook_version WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
 

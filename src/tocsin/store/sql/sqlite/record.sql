@@ -48,5 +48,8 @@ SELECT count(*) FROM (SELECT 1 FROM delivery INDEXED BY delivery_waiting WHERE w
 -- name: fan_out_jobs
 SELECT count(*) FROM fan_out;
 
+-- name: notices
+SELECT count(*) FROM notice;
+
 -- name: pages
 SELECT page_count * page_size FROM pragma_page_count, pragma_page_size;
