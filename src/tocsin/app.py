@@ -8,13 +8,13 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import uvicorn
 import uvloop
 
-from tocsin import __version__
+from tocsin import __version__, profiles
 from tocsin.api.asgi import make_asgi
 from tocsin.api.services import Services
 from tocsin.clock import Clock, SystemClock
@@ -186,6 +186,7 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
     Raises:
         Misconfigured: a setting, the database or the key is wrong; the sentence says how to mend it.
     """
+    profiles.also_from(settings.profiles_folder())
     clock = clock or SystemClock()
     path = settings.sqlite_path()
     store = await open_sqlite(path, clock=clock)
@@ -193,6 +194,8 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
         key = settings.vault_key() or read_or_make_key(path.with_name(path.name + ".key"))
         vault = Vault(key)
         await _check_key_fits(store, vault)
+        for profile, accounts in _missing(await store.accounts.profiles()).items():
+            log.warning("profile_missing", extra={"profile": profile, "accounts": accounts})
         app = App(settings, store, vault, clock, Metrics())
         await app.start()
     except BaseException:
@@ -212,12 +215,20 @@ async def _check_key_fits(store: Store, vault: Vault) -> None:
         )
 
 
+def _missing(in_use: Mapping[str, int]) -> Mapping[str, int]:
+    known = profiles.names()
+    return {name: accounts for name, accounts in in_use.items() if name not in known}
+
+
 class Examination(msgspec.Struct, frozen=True):
-    """What `examine` found. `schema` None: there is no database yet; `key_fits` None: it has no secrets yet."""
+    """What `examine` found. `schema` None: there is no database yet; `key_fits` None: it has no secrets yet;
+    `profiles_missing`: how many accounts have a profile that is not there.
+    """
 
     schema: SchemaStatus | None
     faults: Sequence[str] = ()
     key_fits: bool | None = None
+    profiles_missing: Mapping[str, int] = {}
 
 
 async def examine(settings: Settings, key: bytes | None) -> Examination:
@@ -239,7 +250,8 @@ async def examine(settings: Settings, key: bytes | None) -> Examination:
     try:
         known = await store.housekeeping.meta(_VAULT_META)
         fits = None if known is None else key is not None and Vault(key).fingerprint == known
-        return Examination(schema, await store.housekeeping.check(), fits)
+        missing = _missing(await store.accounts.profiles())
+        return Examination(schema, await store.housekeeping.check(), fits, missing)
     finally:
         await store.close()
 

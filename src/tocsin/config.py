@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     smtp_url: str | None = None
     ca_file: str | None = None  # trust anchors for receivers' certificates; unset: certifi's
     dns_servers: str = ""  # comma-separated; unset: the system's
+    profiles: str | None = None  # a folder of dialects beside ours, each a folder of its name
     log_format: Literal["text", "json"] = "text"
     drain_s: float = 30.0  # how long a stop waits for attempts under way
     dedupe_days: int = 30
@@ -46,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return tuple(ipaddress.ip_network(part.strip()) for part in self.allow_networks.split(",") if part.strip())
         except ValueError as error:
             raise Misconfigured(f"TOCSIN_ALLOW_NETWORKS: {error}; write CIDRs such as 127.0.0.0/8") from None
+
+    def profiles_folder(self) -> Path | None:
+        return None if self.profiles is None else Path(self.profiles)
 
     def vault_key(self) -> bytes | None:
         """`secret_key`, decoded.

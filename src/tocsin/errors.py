@@ -10,6 +10,7 @@
     │   ├── TooLarge             body_too_large                                         413
     │   └── Invalid              invalid, unknown_event_type, data_invalid, …           422
     ├── Unavailable              overloaded, store_unavailable, stopping                503
+    │   └── ProfileMissing       profile_missing                                        503
     └── Misconfigured            a setting or the installation is wrong; stops the start
 
 An error has a stable `code` (one per cause, each explained in ``docs/reference/errors.md``), one HTTP status, a
@@ -90,6 +91,12 @@ class Unavailable(TocsinError):
 
     status = 503
     default_code = "unavailable"
+
+
+class ProfileMissing(Unavailable):
+    """The account's profile is not among those that this process has; the other accounts go on."""
+
+    default_code = "profile_missing"
 
 
 class Misconfigured(TocsinError):

@@ -260,6 +260,10 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
     "hand_over_failed": LogSpec("An event is stored, but could not be handed to its lanes.", {"event": "its id"}),
     "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),
+    "profile_missing": LogSpec(
+        "Accounts have a profile that is not there: they are answered 503, and their deliveries wait.",
+        {"profile": "its name", "accounts": "how many"},
+    ),
     "claim_failed": LogSpec("A claim ended in an unexpected error; tried again in a second."),
     "drop_failed": LogSpec("Deliveries of a deleted webhook could not be cancelled; the next start does it.", _WHY),
     "fan_out_waits": LogSpec("Deliveries of an event with many webhooks could not be written; tried again.", _WHY),

@@ -319,6 +319,13 @@ CODES: Mapping[str, Cause] = {
         "Nothing was changed.",
         "Repeat the request after the time in the header Retry-After; /readyz tells when it is back.",
     ),
+    "profile_missing": Cause(
+        503,
+        "The account's profile is not there",
+        "The account speaks a dialect that this server was started without. Nothing was changed, and what waits for "
+        "its webhooks goes on waiting.",
+        "The operator starts the server with the folder of that dialect (TOCSIN_PROFILES); then repeat the request.",
+    ),
     "commit_unknown": Cause(
         503,
         "It is unknown whether it was stored",

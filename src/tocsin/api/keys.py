@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from tocsin import profiles
 from tocsin.api import wire
 from tocsin.api.operations import Access, AccountFrom, Answer, Call, Reply, operation
 from tocsin.api.wire import AccountIdText, Instant, KeyIdText, PageQuery
@@ -82,8 +81,7 @@ async def create_key(call: Call) -> Reply:
     account_id = call.account_or_operator
     prefix = OPERATOR_PREFIX
     if account_id is not None:
-        account = await call.services.control.accounts.get(account_id)
-        prefix = profiles.load(account.profile).key_prefix
+        prefix = (await call.services.directory.view(account_id)).profile.key_prefix
     key, text = await call.services.control.keys.create(call.actor, account_id, call.body, prefix=prefix)
     return Reply(201, msgspec.convert({**_fields(key), "key": text}, KeyMade))
 

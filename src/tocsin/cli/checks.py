@@ -18,7 +18,7 @@ import certifi
 import httpx
 import msgspec
 
-from tocsin import app, ids
+from tocsin import app, ids, profiles
 from tocsin.config import Settings
 from tocsin.engine.resolver import ResolveFailed, Resolver
 from tocsin.errors import Misconfigured
@@ -52,6 +52,7 @@ class Finding(msgspec.Struct, frozen=True):
 def look(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """All checks, one after the other."""
     yield from _settings(settings, environ)
+    yield _dialects(settings)
     yield from _database(settings)
     yield _clock()
     yield _names(settings)
@@ -83,6 +84,15 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findin
         yield Finding(OK, "settings", "understood")
 
 
+def _dialects(settings: Settings) -> Finding:
+    try:
+        profiles.also_from(settings.profiles_folder())
+    except Misconfigured as error:
+        profiles.also_from(None)
+        return Finding(FAIL, "profiles", error.detail, "mend that file, or TOCSIN_PROFILES")
+    return Finding(OK, "profiles", ", ".join(profiles.names()))
+
+
 def _database(settings: Settings) -> Iterator[Finding]:
     path = settings.sqlite_path()
     folder = path.absolute().parent
@@ -112,6 +122,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding(FAIL, "database", detail, "stop the server and restore a backup")
     else:
         yield Finding(OK, "database", f"{path} is whole, its schema is {found.schema.found}")
+    for name, accounts in found.profiles_missing.items():
+        detail = f"{accounts} of its accounts have the profile {name}, which is not there: their deliveries wait"
+        yield Finding(FAIL, "database", detail, f"give the folder that {name} is in as TOCSIN_PROFILES")
     if found.key_fits is False:
         yield Finding(
             FAIL,

@@ -8,6 +8,7 @@ from cyclopts import Parameter, validators
 
 from tocsin.cli.exits import FAILED, USAGE, Failure
 from tocsin.cli.output import AsJson, Texts, clean, console, pretty_body, put_json_line, say
+from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 from tocsin.cli.verify import Secrets
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def listen(
     forward: str | None = None,
     hide: Annotated[Texts, Parameter(name="--hide")] = (),
     as_json: AsJson = False,
+    dialects: DialectFlags = OUR_DIALECTS,
 ) -> None:
     """Receive webhooks, until interrupted.
 
@@ -49,6 +51,7 @@ def listen(
         hide: What to leave out on a terminal: headers, body; repeatable.
         as_json: Print one JSON object a line, when a request has been answered.
     """
+    dialects.use()
     from tocsin.receiver.verify import PROFILES
 
     if profile is not None and profile not in PROFILES:

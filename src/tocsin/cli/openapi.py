@@ -9,14 +9,20 @@ from cyclopts import Parameter
 
 from tocsin.cli.exits import FAILED, Failure
 from tocsin.cli.output import say
+from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 
 
-def openapi(*, output: Annotated[Path | None, Parameter(name=("--output", "-o"), show_default=False)] = None) -> None:
+def openapi(
+    *,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"), show_default=False)] = None,
+    dialects: DialectFlags = OUR_DIALECTS,
+) -> None:
     """Print the API's description (OpenAPI 3.1, JSON).
 
     Args:
         output: A file to write it to, instead of stdout.
     """
+    dialects.use()
     from tocsin.api.openapi import describe
     from tocsin.api.routes import OPERATIONS
 

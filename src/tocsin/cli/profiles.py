@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from tocsin.cli.exits import NOT_FOUND, Failure
 from tocsin.cli.groups import command_group
 from tocsin.cli.output import AsJson, heading, put_json, put_pairs, put_table, put_text, span
+from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 
 if TYPE_CHECKING:
     from tocsin.profiles import Profile
@@ -16,12 +17,13 @@ app = command_group("profiles", "The dialects that accounts can speak.")
 
 @app.default
 @app.command(name="list")
-def list_(*, as_json: AsJson = False) -> None:
+def list_(*, as_json: AsJson = False, dialects: DialectFlags = OUR_DIALECTS) -> None:
     """List the dialects.
 
     Args:
         as_json: Print JSON.
     """
+    dialects.use()
     from tocsin import profiles
 
     found = [profiles.load(name) for name in profiles.names()]
@@ -41,6 +43,7 @@ def show(
     *,
     event_type: Annotated[str | None, Parameter(name="--type")] = None,
     as_json: AsJson = False,
+    dialects: DialectFlags = OUR_DIALECTS,
 ) -> None:
     """Show one dialect: schedule, limits, event types; or one of its event types with schema and example.
 
@@ -49,6 +52,7 @@ def show(
         event_type: One of its event types.
         as_json: Print JSON.
     """
+    dialects.use()
     import json
 
     from tocsin import profiles

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -60,6 +60,9 @@ class SettingFlags:
     dns_servers: _Text = None
     """Name servers, separated by commas, instead of the system's."""
 
+    profiles: _Text = None
+    """A folder of dialects beside Tocsin's own, each a folder of its name."""
+
     log_format: Annotated[Literal["text", "json"] | None, Parameter(group=_GROUP, negative=(), show_default=False)] = (
         None
     )
@@ -75,12 +78,42 @@ class SettingFlags:
             Misconfigured: a name is unknown or a value does not fit.
             Failure: the named file is not there.
         """
-        from tocsin import config
-
-        if self.config is not None and not self.config.is_file():
-            raise Failure(USAGE, f"--config {self.config}: there is no such file")
-        flags = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "config"}
-        return config.load(flags, os.environ, self.config or _DEFAULT_FILE)
+        return _load({field.name: getattr(self, field.name) for field in fields(self)})
 
 
 NO_FLAGS = SettingFlags()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DialectFlags:
+    """Where dialects of the user's own are, for the commands that work without a server."""
+
+    config: Annotated[Path | None, Parameter(group=_GROUP, negative=(), show_default=False)] = None
+    """The file of settings; tocsin.toml here, where there is one."""
+
+    profiles: _Text = None
+    """A folder of dialects beside Tocsin's own, each a folder of its name (TOCSIN_PROFILES)."""
+
+    def use(self) -> None:
+        """From here on `tocsin.profiles` knows them.
+
+        Raises:
+            Misconfigured: a setting does not fit, or a dialect is broken.
+            Failure: the named file is not there.
+        """
+        from tocsin import profiles
+
+        profiles.also_from(_load({"config": self.config, "profiles": self.profiles}).profiles_folder())
+
+
+OUR_DIALECTS = DialectFlags()
+
+
+def _load(flags: dict[str, Any]) -> "Settings":
+    from tocsin import config
+
+    file: Path | None = flags.pop("config")
+    if file is not None and not file.is_file():
+        raise Failure(USAGE, f"--config {file}: there is no such file")
+    return config.load(flags, os.environ, file or _DEFAULT_FILE)

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from tocsin.cli.exits import USAGE, Failure
 from tocsin.cli.output import AsJson, put, put_json
 from tocsin.cli.reading import Input, parse_object, read_bytes, read_instant
+from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 from tocsin.cli.verify import Secrets
 
 
@@ -22,6 +23,7 @@ def sign(
     when: str | None = None,
     options: str | None = None,
     as_json: AsJson = False,
+    dialects: DialectFlags = OUR_DIALECTS,
 ) -> None:
     """Sign a body; print the headers, for instance for curl --header @FILE.
 
@@ -36,6 +38,7 @@ def sign(
         options: The webhook's options, as a JSON object.
         as_json: Print JSON.
     """
+    dialects.use()
     from tocsin import ids, profiles
     from tocsin.clock import Millis, SystemClock
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from tocsin.cli.exits import INVALID, OK, UNDELIVERED, USAGE, Failure
 from tocsin.cli.output import AsJson, Flag, Texts, put, put_json, say
 from tocsin.cli.reading import Input, read_bytes, read_instant, split_headers
+from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 from tocsin.errors import Malformed
 
 Secrets = Annotated[
@@ -29,6 +30,7 @@ def verify(
     tolerance_s: float = 300.0,
     any_time: Flag = False,
     as_json: AsJson = False,
+    dialects: DialectFlags = OUR_DIALECTS,
 ) -> int:
     """Check the signature of a webhook.
 
@@ -43,6 +45,7 @@ def verify(
         any_time: Take a signature of any age.
         as_json: Print JSON.
     """
+    dialects.use()
     from tocsin.receiver.inbox.judging import judge
     from tocsin.receiver.inbox.saved import read_request
     from tocsin.receiver.verify import PROFILES

@@ -14,10 +14,11 @@ import msgspec
 from tocsin import errors, ids
 from tocsin.engine.filters import Filter, compile_filter
 from tocsin.engine.rendering import Target, target
-from tocsin.errors import Invalid
+from tocsin.errors import Invalid, ProfileMissing
 from tocsin.model import Account, AccountId, Webhook, WebhookId, WebhookSecrets, WebhookState
 from tocsin.profiles import CatalogueEntry, Profile
 from tocsin.profiles import load as load_profile
+from tocsin.profiles import names as profile_names
 from tocsin.profiles.schemas import compile_schema
 from tocsin.security.vault import Vault
 from tocsin.store.port import Snapshot, Snapshots
@@ -58,6 +59,11 @@ class AccountView:
     def __init__(self, snapshot: Snapshot, vault: Vault) -> None:
         account = snapshot.account
         self.account = account
+        if account.profile not in profile_names():
+            raise ProfileMissing(
+                f"the account's profile {account.profile!r} is not among those that this server was started with: "
+                f"{', '.join(profile_names())}"
+            )
         self.profile = load_profile(account.profile)
         self._custom: dict[str, CatalogueEntry] = {}
         self._unusable: dict[str, Invalid] = {}
@@ -128,7 +134,7 @@ class Directory:
         return self._views.get(account_id)
 
     async def view(self, account_id: AccountId) -> AccountView:
-        """Raises `errors.NotFound` where there is no such account."""
+        """Raises `errors.NotFound` where there is no such account, `ProfileMissing` where its profile is not there."""
         while True:
             view = self._views.get(account_id)
             if view is not None:

@@ -24,7 +24,7 @@ from tocsin.engine.lanes import FOREVER, Lane, Rotation
 from tocsin.engine.rendering import Target, masked, render
 from tocsin.engine.sender import Sender
 from tocsin.engine.settler import MAX_WAITING, Settler
-from tocsin.errors import NotFound, TocsinError, Unavailable
+from tocsin.errors import NotFound, ProfileMissing, TocsinError, Unavailable
 from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import (
     AccountId,
@@ -402,6 +402,10 @@ class Dispatcher:
             hook = (await self._directory.view(lane.account_id)).webhooks.get(lane.webhook_id)
         except NotFound:
             hook = None
+        except ProfileMissing:
+            lane.held_until = FOREVER  # in this process: the next one may have it
+            lane.configured = True
+            return
         if hook is not None:
             lane.configure(hook.webhook)
         else:  # it was deleted, and the process died before its deliveries were cancelled

@@ -5,7 +5,7 @@ Leaves out: what fires, where it goes, when it is tried again, and how receivers
 """
 
 from tocsin.profiles.facts import Facts
-from tocsin.profiles.loader import load, names
+from tocsin.profiles.loader import also_from, load, names
 from tocsin.profiles.profile import CatalogueEntry, DisablePolicy, Limits, Profile
 
-__all__ = ["CatalogueEntry", "DisablePolicy", "Facts", "Limits", "Profile", "load", "names"]
+__all__ = ["CatalogueEntry", "DisablePolicy", "Facts", "Limits", "Profile", "also_from", "load", "names"]

@@ -1,4 +1,5 @@
-"""Reads the dialects and checks them. ``data/<name>/`` holds these files.
+"""Reads the dialects and checks them: ours in ``data/``, and those of a folder that `also_from` names. A dialect is a
+folder of its name, with these files.
 
     profile.toml                   everything but the catalogue
     catalogue.toml                 one table an event type: source, extension, visitor
@@ -7,6 +8,7 @@
                                    schema is whole by itself
     examples/<type>.json           an instance of `data`
 
+docs/how-to/add-a-dialect.md makes one.
 All of it is checked when it is read: a dialect that contradicts itself stops the start with the file and the key.
 """
 
@@ -33,6 +35,7 @@ from tocsin.profiles.signatures import HeaderSpec, SignatureSpec, Signer
 DATA = Path(__file__).parent / "data"
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")  # part of addresses, file names and names in the API's description
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")  # Standard Webhooks 1.0.0, "Event types"
 _LOCAL_REF = "#/$defs/"
 _DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
@@ -79,23 +82,71 @@ class _EntrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visitor: tuple[str, ...] | None = None
 
 
-@cache
+# Those of `also_from`. Which dialects there are is a fact of the process, like the code; so this is the one place that
+# knows it, and it changes only before anything has asked.
+_theirs: dict[str, Profile] = {}
+
+
+def also_from(folder: Path | None) -> None:
+    """Those dialects too, instead of any that were given before; None: only ours.
+
+    All are read and checked at once. It is for composition roots, before they load anything: what holds a profile of
+    before goes on holding it.
+
+    Raises:
+        Misconfigured: the folder is not there or holds none, or a dialect is broken or has the name of one of ours.
+    """
+    found = {} if folder is None else _read_theirs(folder)
+    _theirs.clear()
+    _theirs.update(found)
+
+
 def names() -> tuple[str, ...]:
     """The dialects there are, `standard` first: it is the default."""
-    found = sorted(path.parent.name for path in DATA.glob("*/profile.toml"))
-    return tuple(sorted(found, key=lambda name: (name != "standard", name)))
+    return (*_our_names(), *sorted(_theirs))
 
 
-@cache
 def load(name: str) -> Profile:
     """The dialect of that name: always the same object.
 
     Raises:
         Misconfigured: there is none, or its data contradict themselves.
     """
-    if name not in names():
+    their = _theirs.get(name)
+    if their is not None:
+        return their
+    if name not in _our_names():
         raise Misconfigured(f"no profile is called {name!r}; there are {', '.join(names())}")
+    return _load_ours(name)
+
+
+@cache
+def _our_names() -> tuple[str, ...]:
+    found = sorted(path.parent.name for path in DATA.glob("*/profile.toml"))
+    return tuple(sorted(found, key=lambda name: (name != "standard", name)))
+
+
+@cache
+def _load_ours(name: str) -> Profile:
     return read_profile(DATA / name)
+
+
+def _read_theirs(folder: Path) -> dict[str, Profile]:
+    where = f"TOCSIN_PROFILES, {folder}"
+    if not folder.is_dir():
+        raise Misconfigured(f"{where}: there is no such folder")
+    if (folder / "profile.toml").exists():
+        raise Misconfigured(f"{where}: this is a dialect itself; name the folder that holds it")
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not found:
+        raise Misconfigured(f"{where}: it holds no dialect; each is a folder of its name, with a profile.toml")
+    for path in found:
+        if path.name in _our_names():
+            raise Misconfigured(
+                f"{path / 'profile.toml'}: name: {path.name!r} is one of Tocsin's own; give the folder another, and "
+                "say it there"
+            )
+    return {path.name: read_profile(path) for path in found}
 
 
 def read_profile(folder: Path) -> Profile:
@@ -108,8 +159,14 @@ def read_profile(folder: Path) -> Profile:
     spec = _read_toml(file, _ProfileSpec)
     if spec.name != folder.name:
         raise Misconfigured(f"{file}: name: it is {spec.name!r}, but its folder is {folder.name!r}")
+    if not _NAME.fullmatch(spec.name):
+        raise Misconfigured(f"{file}: name: a-z, 0-9, _ and -, beginning with a letter, 32 at most")
     envelope = _built(file, "envelope", lambda: Envelope(spec.envelope.members))
     signer = _built(file, "", lambda: Signer(spec.signature, spec.headers))
+    if spec.signature.scheme == "standard-webhooks" and spec.secret.form != "standard-webhooks":
+        raise Misconfigured(f"{file}: secret.form: the scheme standard-webhooks makes its key of such a secret only")
+    if spec.limits.webhooks is not None and spec.limits.webhooks < 1:
+        raise Misconfigured(f"{file}: limits.webhooks: it must be 1 or more; leave it out for any number")
     if envelope.merges and spec.custom_event_types:
         raise Misconfigured(
             f"{file}: custom_event_types: their data may be no object, which this envelope cannot merge"

@@ -34,7 +34,8 @@ PUBLIC = "whpk_"
 SEED_BYTES = 32  # an ed25519 secret key; serialised alone, or followed by its public key
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110 §5.6.2
 _RESERVED = frozenset({"host", "transfer-encoding", "connection", "expect", "cookie", "user-agent"})  # CONTRACT §8
-_RESERVED_PREFIXES = ("content-", "proxy-", "webhook-")
+_TRANSPORT_PREFIXES = ("content-", "proxy-")
+_RESERVED_PREFIXES = (*_TRANSPORT_PREFIXES, "webhook-")
 _CACHED_KEYS = 4096  # decoded keys kept at hand: one a busy webhook, a few hundred bytes each
 
 
@@ -77,6 +78,9 @@ class Signer:
         for header in headers:
             if header.source not in TEXTS:
                 raise ValueError(f"headers: {header.name} comes from {header.source!r}; there are {', '.join(TEXTS)}")
+        _check_header_names(signature.header, [header.name for header in headers])
+        if not all("!" <= char <= "~" for char in signature.prefix):
+            raise ValueError("signature.prefix: visible ASCII characters, without spaces")
         self._spec = signature
         self._header = signature.header or ""
         self._prefix = signature.prefix
@@ -147,6 +151,19 @@ class Signer:
         header = options.get(spec.header_option) if spec.header_option else None
         scheme = spec.schemes.get(str(options.get(spec.scheme_option, ""))) if spec.scheme_option else None
         return str(header or self._header), scheme or spec.scheme
+
+
+def _check_header_names(signature: str | None, others: Sequence[str]) -> None:
+    given = [("signature.header", signature)] if signature is not None else []
+    given += [("headers", name) for name in others]
+    seen = {"webhook-id"}  # every dialect sends it
+    for key, name in given:
+        lower = name.lower()
+        if not _TOKEN.fullmatch(name) or lower in _RESERVED or lower.startswith(_TRANSPORT_PREFIXES):
+            raise ValueError(f"{key}: {name!r} is no header that a dialect can set")
+        if lower in seen:
+            raise ValueError(f"{key}: {name!r} is sent already")
+        seen.add(lower)
 
 
 # --- the schemes --------------------------------------------------------------------------------------------------

@@ -288,6 +288,10 @@ class Accounts(Protocol):
 
     async def list(self, page: Page) -> Sequence[Account]: ...
 
+    async def profiles(self) -> Mapping[str, int]:
+        """The profiles that accounts have, and how many each; reads every account."""
+        ...
+
     async def change(self, account: Account, change: Change) -> Account:
         """Replaces it and raises its `config_version`; answers it as stored."""
         ...

@@ -105,6 +105,10 @@ class SqliteAccounts:
         rows = await self._readers.do(lambda db: db.rows(_ACCOUNT["list"], (below(page), page.limit + 1)))
         return [account_of(row) for row in rows]
 
+    async def profiles(self) -> Mapping[str, int]:
+        rows = await self._readers.do(lambda db: db.rows(_ACCOUNT["profiles"], ()))
+        return {str(profile): int(count) for profile, count in rows}
+
     async def change(self, account: Account, change: Change) -> Account:
         def write(db: WritingDatabase) -> Account:
             _check_external_id(db, account)

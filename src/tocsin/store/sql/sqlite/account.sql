@@ -15,6 +15,9 @@ FROM account WHERE external_id = ? AND removed_at IS NULL;
 SELECT id, name, profile, timezone, external_id, notify_email, settings, config_version, created_at, updated_at
 FROM account WHERE id < ? AND removed_at IS NULL ORDER BY id DESC LIMIT ?;
 
+-- name: profiles
+SELECT profile, count(*) FROM account WHERE removed_at IS NULL GROUP BY profile;
+
 -- name: change
 UPDATE account SET
   name = ?2, profile = ?3, timezone = ?4, external_id = ?5, notify_email = ?6, settings = ?7, updated_at = ?8,
