@@ -126,7 +126,7 @@ async def get_account(call: Call) -> Reply:
     access=Access.MANAGE,
     account=AccountFrom.PATH,
     body=AccountPatch,
-    body_example={"timezone": "America/New_York"},
+    body_example={"timezone": "America/New_York", "settings": {"mask_ips": True}},
     answers=(Answer(200, AccountShown, "The account as it is now", _EXAMPLE),),
     problems=("external_id_taken",),
 )

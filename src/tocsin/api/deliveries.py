@@ -4,16 +4,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tocsin import profiles
 from tocsin.api import attempts, wire
 from tocsin.api.attempts import AttemptShown
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.queries import id_of, since_until
 from tocsin.api.wire import DeliveryIdText, EventIdText, Instant, PageQuery, WebhookIdText
 from tocsin.control.values import Instant as InstantAsked
+from tocsin.engine.rendering import body_of
 from tocsin.errors import NotFound
 from tocsin.model import Delivery, DeliveryId, DeliveryState, Event, EventId, WebhookId
-from tocsin.profiles import Facts
 from tocsin.store.port import DeliveryFilter
 
 EXAMPLE: dict[str, Any] = {
@@ -194,22 +193,11 @@ async def _delivery(call: Call) -> Delivery:
 
 
 async def _body(call: Call, event: Event | None, delivery: Delivery) -> bytes | None:
-    """The body that the attempts sent: it depends on the event alone, and so is made again, not kept."""
-    if event is None or event.data is None:
+    """The body that the attempts sent: it depends on event and account alone, and so is made again, not kept."""
+    if event is None:
         return None
-    account = (await call.services.directory.view(call.account_id)).account
-    return profiles.load(account.profile).render_body(
-        Facts(
-            event_id=wire.event_id(event.id),
-            type=event.type,
-            timestamp=event.timestamp,
-            data=event.data,
-            webhook_id=wire.webhook_id(delivery.webhook_id),
-            account_id=wire.account_id(account.id),
-            account_external_id=account.external_id,
-            account_name=account.name,
-        )
-    )
+    view = await call.services.directory.view(call.account_id)
+    return body_of(view.account, view.profile, delivery.webhook_id, event)
 
 
 OPERATIONS = (list_deliveries, get_delivery, retry_delivery, cancel_delivery)

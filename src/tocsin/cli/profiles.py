@@ -101,6 +101,9 @@ def _put(profile: "Profile") -> None:
             "webhooks": "any number" if profile.limits.webhooks is None else f"{profile.limits.webhooks} at most",
             "addresses": "https only" if profile.limits.https_only else "https (and http where the server allows it)",
             "disabled": "; ".join(_disabling(profile)) or "never by itself",
+            "IP addresses": "masked in bodies, unless the account says otherwise"
+            if profile.mask_ips
+            else "as they are",
             "own event types": profile.custom_event_types,
             "its keys": f"{profile.key_prefix}…",
             "reserved headers": sorted(profile.own_headers),
@@ -126,6 +129,7 @@ def _shown(profile: "Profile") -> dict[str, Any]:
             "warn_at_s": list(disable.warn_at_s),
             "gone_disables": disable.gone_disables,
         },
+        "mask_ips": profile.mask_ips,
         "custom_event_types": profile.custom_event_types,
         "key_prefix": profile.key_prefix,
         "own_headers": sorted(profile.own_headers),

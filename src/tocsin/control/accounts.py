@@ -1,6 +1,7 @@
 """Accounts: made by the operator with their first key, changed, removed."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,7 +22,20 @@ from tocsin.store.port import Accounts, Page
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of an account beyond its columns. This version knows none; an unknown one is refused, not ignored."""
+    """What an account says of itself beyond its columns. Null: as its profile has it. An unknown one is refused."""
+
+    mask_ips: (
+        Annotated[
+            bool | None,
+            msgspec.Meta(description="whether bodies show IP addresses masked; null: as the profile has it"),
+        ]
+        | UnsetType
+    ) = UNSET
+
+    def over(self, known: Mapping[str, object]) -> dict[str, object]:
+        """Those known with these laid over them; what is null is no longer kept."""
+        merged = {**known, **msgspec.to_builtins(self)}
+        return {name: value for name, value in merged.items() if value is not None}
 
 
 class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +105,7 @@ class AccountControl:
             timezone=new.timezone,
             external_id=new.external_id,
             notify_email=new.notify_email,
-            settings=msgspec.to_builtins(new.settings),
+            settings=new.settings.over({}),
             config_version=1,
             created_at=now,
             updated_at=now,
@@ -117,7 +131,7 @@ class AccountControl:
         account = await self.get(account_id)
         edit = {name: value for name in patch.__struct_fields__ if (value := getattr(patch, name)) is not UNSET}
         if patch.settings is not UNSET:
-            edit["settings"] = msgspec.to_builtins(patch.settings)
+            edit["settings"] = patch.settings.over(account.settings)
         changed = {name: value for name, value in edit.items() if value != getattr(account, name)}
         if not changed:
             return account

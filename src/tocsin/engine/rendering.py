@@ -4,8 +4,9 @@ import msgspec
 
 from tocsin import __version__, ids
 from tocsin.clock import Millis
-from tocsin.model import Account, EventId, Request, Webhook, WebhookSecrets
+from tocsin.model import Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
 from tocsin.profiles import Facts, Profile
+from tocsin.profiles.masking import mask_ips
 
 MASK = "***"
 USER_AGENT = f"Tocsin/{__version__}"
@@ -22,6 +23,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     account_external_id: str | None
     account_name: str
     webhook_text: str
+    masks_ips: bool
     static_headers: tuple[tuple[str, str], ...]
 
 
@@ -35,11 +37,18 @@ def target(account: Account, profile: Profile, webhook: Webhook, secrets: Webhoo
         account_external_id=account.external_id,
         account_name=account.name,
         webhook_text=ids.show("wh_", webhook.id),
+        masks_ips=masks_ips(account, profile),
         static_headers=(
             *(header for header in _STATIC if header[0].lower() not in own),
             *((name, value) for name, value in secrets.headers.items() if name.lower() not in profile.own_headers),
         ),
     )
+
+
+def masks_ips(account: Account, profile: Profile) -> bool:
+    """Whether bodies show IP addresses masked: as the account says, else as its dialect does."""
+    said = account.settings.get("mask_ips")
+    return profile.mask_ips if said is None else said is True
 
 
 def signing_secrets(secrets: WebhookSecrets, profile: Profile, at: Millis) -> tuple[str, ...]:
@@ -64,7 +73,7 @@ def render(to: Target, *, event_id: EventId, type: str, timestamp: Millis, data:
         event_id=ids.show("evt_", event_id),
         type=type,
         timestamp=timestamp,
-        data=data,
+        data=mask_ips(data) if to.masks_ips else data,
         webhook_id=to.webhook_text,
         account_id=to.account_text,
         account_external_id=to.account_external_id,
@@ -78,6 +87,24 @@ def render(to: Target, *, event_id: EventId, type: str, timestamp: Millis, data:
         headers=to.static_headers + signed,
         body=body,
         timeout_s=profile.timeout_s,
+    )
+
+
+def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Event) -> bytes | None:
+    """What `render` makes of an event for a webhook, also one that is gone; None once the event's data are gone."""
+    if event.data is None:
+        return None
+    return profile.render_body(
+        Facts(
+            event_id=ids.show("evt_", event.id),
+            type=event.type,
+            timestamp=event.timestamp,
+            data=mask_ips(event.data) if masks_ips(account, profile) else event.data,
+            webhook_id=ids.show("wh_", webhook_id),
+            account_id=ids.show("acc_", account.id),
+            account_external_id=account.external_id,
+            account_name=account.name,
+        )
     )
 
 

@@ -73,6 +73,7 @@ class _ProfileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: _LimitsSpec = msgspec.field(default_factory=_LimitsSpec)
     disable: _DisableSpec = msgspec.field(default_factory=_DisableSpec)
     custom_event_types: bool = False
+    mask_ips: bool = False
     key_prefix: Literal["tsn_", "tk_"] = "tsn_"
 
 
@@ -185,6 +186,7 @@ def read_profile(folder: Path) -> Profile:
         own_headers=signer.own_headers,
         signs_with_both=signer.signs_with_both,
         shows_secret=signer.shows_secret,
+        mask_ips=spec.mask_ips,
         _envelope=envelope,
         _signer=signer,
         _secret=spec.secret,

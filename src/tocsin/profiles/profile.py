@@ -55,6 +55,7 @@ class Profile:
     own_headers: frozenset[str]  # lower-case names that users may not set
     signs_with_both: bool  # while an old secret still counts: with both; else with the first one given
     shows_secret: bool  # a webhook's secret itself may travel in a header
+    mask_ips: bool  # bodies show IP addresses masked, see `masking`, unless the account says otherwise
     _envelope: Envelope = field(repr=False)
     _signer: Signer = field(repr=False)
     _secret: secret_forms.SecretSpec = field(repr=False)
