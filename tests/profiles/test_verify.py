@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import tocsin
 from tocsin.profiles import Facts, Profile, load
 from tocsin.receiver import verify as module
+from tocsin.receiver.inbox.judging import dialect_of
 from tocsin.receiver.verify import DIALECTS, PROFILES, Cause, VerificationError, Verified, verify
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -60,6 +61,13 @@ def refused(headers: Any, body: Any, secret: Any, vendor: str = "standard", **mo
 def test_there_are_six_dialects() -> None:
     """CONTRACT §4."""
     assert PROFILES == ("standard", "cloakradar", "clickdefender", "trcker", "visits", "cue")
+
+
+@vendors
+def test_each_dialect_is_the_one_that_signs(vendor: str) -> None:
+    """What the SDK knows by itself is what the sender's data say."""
+    dialect = dialect_of(load(vendor))
+    assert DIALECTS[vendor] == dialect
 
 
 # --- what is taken ------------------------------------------------------------------------------------------------

@@ -52,10 +52,10 @@ def listen(
         as_json: Print one JSON object a line, when a request has been answered.
     """
     dialects.use()
-    from tocsin.receiver.verify import PROFILES
+    from tocsin import profiles
 
-    if profile is not None and profile not in PROFILES:
-        raise Failure(USAGE, f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
+    if profile is not None and profile not in profiles.names():
+        raise Failure(USAGE, f"no profile is called {profile!r}; there are {', '.join(profiles.names())}")
     if forward is not None and not forward.startswith(("http://", "https://")):
         raise Failure(USAGE, f"--forward {forward!r} is no address such as http://127.0.0.1:3000/hooks")
     unknown = set(hide) - {"headers", "body"}

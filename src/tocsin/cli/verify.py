@@ -46,14 +46,14 @@ def verify(
         as_json: Print JSON.
     """
     dialects.use()
+    from tocsin import profiles
     from tocsin.receiver.inbox.judging import judge
     from tocsin.receiver.inbox.saved import read_request
-    from tocsin.receiver.verify import PROFILES
 
     if not secret:
         raise Failure(USAGE, "give the webhook's secret with --secret or TOCSIN_WEBHOOK_SECRET")
-    if profile is not None and profile not in PROFILES:
-        raise Failure(USAGE, f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
+    if profile is not None and profile not in profiles.names():
+        raise Failure(USAGE, f"no profile is called {profile!r}; there are {', '.join(profiles.names())}")
     raw = read_bytes(file)
     if header:
         headers, body = list(split_headers(header).items()), raw

@@ -44,10 +44,20 @@ class Envelope:
         self.merges = any(member.merge for member in members)
         self._alone = self.merges and len(members) == 1
         self._own_keys = tuple(member.key for member in members if member.key is not None)
+        self._sources = {member.source: member.key for member in members if member.source is not None}
         self._quoted_keys = tuple(orjson.dumps(key) + b":" for key in self._own_keys)
         # With a merge: the pieces of each member, None for the data's keys. Without: the pieces of the whole body.
         self._chunks = [None if member.merge else _joined(_member_pieces(member)) for member in members]
         self._pieces = None if self.merges else _joined(_object_pieces(members))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Those that it puts into each body, at the top, in their order."""
+        return self._own_keys
+
+    def key_of(self, source: str) -> str | None:
+        """The key, at the top, under which bodies carry that fact."""
+        return self._sources.get(source)
 
     def render(self, facts: Facts) -> bytes:
         if self._pieces is not None:

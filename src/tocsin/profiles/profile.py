@@ -11,7 +11,7 @@ from tocsin.profiles import secret_forms
 from tocsin.profiles.envelopes import Envelope
 from tocsin.profiles.facts import Facts
 from tocsin.profiles.schemas import SchemaValidator
-from tocsin.profiles.signatures import Signer
+from tocsin.profiles.signatures import SignatureSpec, Signer
 
 
 class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,29 @@ class Profile:
     _envelope: Envelope = field(repr=False)
     _signer: Signer = field(repr=False)
     _secret: secret_forms.SecretSpec = field(repr=False)
+
+    @property
+    def signature(self) -> SignatureSpec:
+        """How it signs, for those who verify."""
+        return self._signer.spec
+
+    @property
+    def may_be_unsigned(self) -> bool:
+        """Whether a webhook may do without a secret."""
+        return not self._secret.made
+
+    @property
+    def envelope_keys(self) -> tuple[str, ...]:
+        """Those that it puts around the data, at the top of each body, in their order."""
+        return self._envelope.keys
+
+    def key_of(self, source: str) -> str | None:
+        """The key, at the top of its bodies, that carries one of `facts.TEXTS`."""
+        return self._envelope.key_of(source)
+
+    def header_of(self, source: str) -> str | None:
+        """The header that carries one of `facts.TEXTS`."""
+        return self._signer.header_of(source)
 
     def render_body(self, facts: Facts) -> bytes:
         """The body, the same for every attempt."""

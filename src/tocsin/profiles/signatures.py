@@ -81,7 +81,8 @@ class Signer:
         _check_header_names(signature.header, [header.name for header in headers])
         if not all("!" <= char <= "~" for char in signature.prefix):
             raise ValueError("signature.prefix: visible ASCII characters, without spaces")
-        self._spec = signature
+        self.spec = self._spec = signature
+        self._sources = {header.source: header.name for header in headers}
         self._header = signature.header or ""
         self._prefix = signature.prefix
         self._plain = signature.scheme_option is None and signature.header_option is None
@@ -98,6 +99,10 @@ class Signer:
         elif not self._spec.user_may_set:
             names.add(self._header.lower())
         return frozenset(names)
+
+    def header_of(self, source: str) -> str | None:
+        """The header that carries that fact."""
+        return self._sources.get(source)
 
     @property
     def option_names(self) -> frozenset[str]:
