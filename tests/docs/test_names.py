@@ -28,7 +28,7 @@ _OUTSIDE = [
 _EACH = pytest.mark.parametrize("page", _OUTSIDE, ids=lambda page: page.name)
 
 _VARIABLES = {f"TOCSIN_{field.name.upper()}" for field in msgspec.structs.fields(Settings)} | _OTHER_VARIABLES
-_CATALOGUE = profiles.load("standard").catalogue
+_CATALOGUE = {name: entry for profile in profiles.names() for name, entry in profiles.load(profile).catalogue.items()}
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
@@ -149,7 +149,7 @@ def _vocabulary() -> frozenset[str]:
     words |= {str(one) for kind in (Cause, OutcomeKind, DeliveryState) for one in kind}
     words |= {field.name for field in msgspec.structs.fields(Settings)}
     words |= {"exists_one"}  # CEL's own
-    for entry in _CATALOGUE.values():
+    for entry in (entry for profile in profiles.names() for entry in profiles.load(profile).catalogue.values()):
         words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.schema)))
         words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.example)))
     return frozenset(words)
