@@ -77,8 +77,26 @@ def check_settings(view: AccountView, settings: WebhookSettings, headers: Mappin
     """
     if settings.filter is not None:
         compile_filter(settings.filter)
-    check_custom_headers(headers, view.profile.own_headers)
     check_options(view, settings.options)
+    check_custom_headers(headers, view.profile.reserved_headers(settings.options))
+
+
+def take_token(
+    view: AccountView, options: Mapping[str, Any], headers: Mapping[str, str]
+) -> tuple[dict[str, str], str | None]:
+    """Takes the shared token out of the headers, where a user has set it there (CONTRACT §4, `visits`).
+
+    It is the webhook's secret then, like any other: kept, rotated and masked in one place, and sent once.
+
+    Args:
+        headers: checked already.
+
+    Returns:
+        The other headers, and the token; None: it is not among them.
+    """
+    header = view.profile.token_header(options)
+    token = next((value for name, value in headers.items() if name.lower() == header), None)
+    return {name: value for name, value in headers.items() if name.lower() != header}, token
 
 
 def check_options(view: AccountView, options: Mapping[str, Any]) -> None:

@@ -157,19 +157,25 @@ class WebhookControl:
             description=new.description,
             channel=new.channel,
             filter=new.filter,
-            header_names=tuple(new.headers),
             rate_limit=new.rate_limit,
             max_in_flight=new.max_in_flight,
             options=new.options,
         )
         checks.check_settings(view, settings, new.headers)
+        headers, token = checks.take_token(view, new.options, new.headers)
         if new.secret is not None:
             profile.check_secret(new.secret)
+            if token not in (None, new.secret):
+                raise Invalid(
+                    "the secret is given twice",
+                    code="secret_invalid",
+                    faults=[Fault("/secret", "a header carries another token already; give one of the two")],
+                )
         url = await checks.check_url(self._guard, self._resolver, new.url, https_only=profile.limits.https_only)
-        secret = new.secret if new.secret is not None else profile.make_secret(random.token_bytes)
+        secret = token or new.secret or profile.make_secret(random.token_bytes)
         now = self._clock.now_ms()
         webhook_id = WebhookId(self._id_source.next())
-        secrets = WebhookSecrets(url=url, headers=new.headers, secret=secret)
+        secrets = WebhookSecrets(url=url, headers=headers, secret=secret)
         webhook = Webhook(
             id=webhook_id,
             account_id=account_id,
@@ -179,7 +185,7 @@ class WebhookControl:
             status_reason=None if new.enabled else "created disabled",
             status_since=now,
             muted_until=None,
-            settings=replace(settings, url_shown=url),
+            settings=replace(settings, url_shown=url, header_names=tuple(headers)),
             sealed=seal_secrets(self._vault, account_id, webhook_id, secrets),
             created_at=now,
             updated_at=now,
@@ -208,7 +214,6 @@ class WebhookControl:
                 settings,
                 url_shown=url or settings.url_shown,
                 events=events or settings.events,
-                header_names=tuple(headers),
                 options=merge_patch(settings.options, patch.options),
                 **{
                     name: value
@@ -217,7 +222,11 @@ class WebhookControl:
                 },
             )
             checks.check_settings(view, settings, headers)
-            return settings, replace(secrets, url=url or secrets.url, headers=headers)
+            headers, token = checks.take_token(view, settings.options, headers)
+            if token not in (None, secrets.secret):
+                secrets = replace(secrets, secret=token, previous_secret=None, overlap_until=None)
+            secrets = replace(secrets, url=url or secrets.url, headers=headers)
+            return replace(settings, header_names=tuple(headers)), secrets
 
         named = [name for name in patch.__struct_fields__ if getattr(patch, name) is not UNSET]
         state = None

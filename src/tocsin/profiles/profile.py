@@ -52,7 +52,7 @@ class Profile:
     disable: DisablePolicy
     custom_event_types: bool
     key_prefix: str  # of its accounts' API keys
-    own_headers: frozenset[str]  # lower-case names that users may not set
+    own_headers: frozenset[str]  # lower-case names that users may not set, whatever the options
     signs_with_both: bool  # while an old secret still counts: with both; else with the first one given
     shows_secret: bool  # a webhook's secret itself may travel in a header
     mask_ips: bool  # bodies show IP addresses masked, see `masking`, unless the account says otherwise
@@ -113,6 +113,14 @@ class Profile:
             Invalid: `secret_invalid`, with how to mend it.
         """
         secret_forms.check(self._secret, text)
+
+    def token_header(self, options: Mapping[str, object]) -> str | None:
+        """The header, in lower case, that carries the secret itself under these options; None: none does."""
+        return self._signer.token_header(options)
+
+    def reserved_headers(self, options: Mapping[str, object]) -> frozenset[str]:
+        """The names, in lower case, that users may not set under these options."""
+        return self._signer.reserved_headers(options)
 
     @property
     def option_names(self) -> frozenset[str]:

@@ -104,6 +104,16 @@ class Signer:
         """The header that carries that fact."""
         return self._sources.get(source)
 
+    def token_header(self, options: Mapping[str, object]) -> str | None:
+        """The header, in lower case, that carries the secret itself under these options; None: none does."""
+        header, scheme = self._chosen(options)
+        return header.lower() if scheme == "token" else None
+
+    def reserved_headers(self, options: Mapping[str, object]) -> frozenset[str]:
+        """The names, in lower case, that users may not set under these options: a digest has its header to itself."""
+        header, scheme = self._chosen(options)
+        return self.own_headers | ({header.lower()} if header and scheme != "token" else set())
+
     @property
     def option_names(self) -> frozenset[str]:
         """The options of a webhook that the signature reads."""
