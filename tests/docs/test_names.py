@@ -28,7 +28,7 @@ _OUTSIDE = [
 _EACH = pytest.mark.parametrize("page", _OUTSIDE, ids=lambda page: page.name)
 
 _VARIABLES = {f"TOCSIN_{field.name.upper()}" for field in msgspec.structs.fields(Settings)} | _OTHER_VARIABLES
-_CATALOGUE = {name: entry for profile in profiles.names() for name, entry in profiles.load(profile).catalogue.items()}
+_PROFILES = {name: profiles.load(name) for name in profiles.names()}
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
@@ -91,7 +91,9 @@ def test_event_types_exist(page: Page) -> None:
     if page.name == "docs/reference/events.md":
         return  # made from the catalogue, and full of its keys
     own = set(re.findall(r"/v1/event-types/([a-z_.]+)", page.text))
-    known = {*_CATALOGUE, *own}
+    folder, _, name = page.name.removesuffix(".md").rpartition("/")
+    spoken = [_PROFILES[name]] if folder == "docs/dialects" else _PROFILES.values()
+    known = own.union(*(profile.catalogue for profile in spoken))
     families = {f"{name.partition('.')[0]}.*" for name in known}
     for code in page.codes:
         if _DOTTED.match(code) and not code.startswith(_NO_EVENTS) and not _FILES.search(code):
@@ -149,9 +151,11 @@ def _vocabulary() -> frozenset[str]:
     words |= {str(one) for kind in (Cause, OutcomeKind, DeliveryState) for one in kind}
     words |= {field.name for field in msgspec.structs.fields(Settings)}
     words |= {"exists_one"}  # CEL's own
-    for entry in (entry for profile in profiles.names() for entry in profiles.load(profile).catalogue.values()):
-        words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.schema)))
-        words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.example)))
+    for profile in _PROFILES.values():
+        words |= {*profile._envelope._own_keys, *profile.option_names}
+        for entry in profile.catalogue.values():
+            words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.schema)))
+            words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.example)))
     return frozenset(words)
 
 
