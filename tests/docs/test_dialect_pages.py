@@ -72,5 +72,6 @@ def test_its_request_is_one_that_is_sent(path: Path) -> None:
     body, own_keys = json.loads(text), profile._envelope._own_keys
     data = body["data"] if "data" in own_keys else {key: body[key] for key in body if key not in own_keys}
     assert [key for key in body if key in own_keys] == list(own_keys)
-    [type_] = {body.get("type"), body.get("event"), dict(re.findall("(.*): (.*)", head)).get("X-Webhook-Event")} - {None}
+    headers = dict(re.findall("(.*): (.*)", head))
+    [type_] = {body.get("type"), body.get("event"), headers.get("X-Webhook-Event")} - {None}
     assert profile.catalogue[type_].validator.faults(data) == ()
