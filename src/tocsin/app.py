@@ -339,6 +339,8 @@ def _announce(app: App, address: str) -> None:
     if settings.allow_http or settings.allow_networks:
         opened = {"allow_http": settings.allow_http, "allow_networks": settings.allow_networks}
         log.warning("guard_opened", extra=opened)
+    if settings.cue_trust_user_id:
+        log.warning("user_ids_trusted", extra={"proxies": settings.trusted_proxies})
     sys.stderr.flush()
 
 

@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ca_file: str | None = None  # trust anchors for receivers' certificates; unset: certifi's
     dns_servers: str = ""  # comma-separated; unset: the system's
     profiles: str | None = None  # a folder of dialects beside ours, each a folder of its name
+    cue_trust_user_id: bool = False  # x-user-id is believed where it comes from one of `trusted_proxies`
+    trusted_proxies: str = "127.0.0.0/8,::1/128"  # comma-separated CIDRs
     log_format: Literal["text", "json"] = "text"
     drain_s: float = 30.0  # how long a stop waits for attempts under way
     dedupe_days: int = 30
@@ -43,10 +45,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             Misconfigured: one of them is no CIDR.
         """
-        try:
-            return tuple(ipaddress.ip_network(part.strip()) for part in self.allow_networks.split(",") if part.strip())
-        except ValueError as error:
-            raise Misconfigured(f"TOCSIN_ALLOW_NETWORKS: {error}; write CIDRs such as 127.0.0.0/8") from None
+        return _cidrs("TOCSIN_ALLOW_NETWORKS", self.allow_networks)
+
+    def proxies(self) -> tuple[Network, ...]:
+        """`trusted_proxies`, parsed.
+
+        Raises:
+            Misconfigured: one of them is no CIDR, or is the whole Internet.
+        """
+        found = _cidrs("TOCSIN_TRUSTED_PROXIES", self.trusted_proxies)
+        everybody = next((one for one in found if one.prefixlen == 0), None)
+        if everybody is not None:
+            raise Misconfigured(f"TOCSIN_TRUSTED_PROXIES: {everybody} is everybody; name your gateway's own network")
+        return found
 
     def profiles_folder(self) -> Path | None:
         return None if self.profiles is None else Path(self.profiles)
@@ -81,6 +92,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if scheme != "sqlite" or not path:
             raise Misconfigured(f"TOCSIN_DB {self.db!r} is not understood; write sqlite:///tocsin.db")
         return Path(path)
+
+
+def _cidrs(name: str, text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise Misconfigured(f"{name}: {error}; write CIDRs such as 127.0.0.0/8") from None
 
 
 # A day of retention is the least that lets a person look into what went wrong; ten years are for ever. A stop that
@@ -119,12 +137,28 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     try:
         settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise Misconfigured(f"settings: {error}") from None
+        raise Misconfigured(_said(error)) from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
     if not 0 < settings.retry_scale <= 1000:
         raise Misconfigured("TOCSIN_RETRY_SCALE must be above 0 and at most 1000")
     for name, least, most in _BOUNDS:
         if not least <= getattr(settings, name) <= most:
             raise Misconfigured(f"TOCSIN_{name.upper()} must be {least} to {most}")
     settings.networks()
+    proxies = settings.proxies()
+    if settings.cue_trust_user_id and not proxies:
+        raise Misconfigured("TOCSIN_CUE_TRUST_USER_ID needs the networks of your gateway in TOCSIN_TRUSTED_PROXIES")
     settings.vault_key()
-    return settings
+
+
+def _said(error: msgspec.ValidationError) -> str:
+    """In the words of whoever sets variables: ``TOCSIN_ALLOW_HTTP: write 1 or 0``."""
+    what, _, name = str(error).rpartition(" - at `$.")
+    if not name:
+        return f"settings: {error}"
+    what = "write 1 or 0" if "Expected `bool`" in what else what[:1].lower() + what[1:]
+    return f"TOCSIN_{name.rstrip('`').upper()}: {what}"

@@ -245,6 +245,10 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "The outbound guard lets through more than public https addresses.",
         {"allow_http": "yes or no", "allow_networks": "CIDRs"},
     ),
+    "user_ids_trusted": LogSpec(
+        "TOCSIN_CUE_TRUST_USER_ID: whoever sends from these networks can name an account without its key.",
+        {"proxies": "CIDRs"},
+    ),
     # webhooks
     "webhook_failing": LogSpec("A webhook has failed for long; its owner was warned.", _WEBHOOK),
     "webhook_stopped": LogSpec(

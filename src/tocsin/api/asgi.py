@@ -20,7 +20,7 @@ def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
     router = Router(
         [Route(path, Endpoint(services, bodies, methods)) for path, methods in by_path.items()],
         redirect_slashes=False,
-        default=NotRouted(services),
+        default=NotRouted(services, routes.SURFACES),
     )
     publish = Publish(services, bodies, router)
 

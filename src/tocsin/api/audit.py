@@ -21,7 +21,9 @@ _EXAMPLE = {
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """`actor`: `operator`, `system` or the id of a key. Never a secret."""
+    """`actor`: `operator`, `system`, the id of a key, or `gateway`: one that is trusted to name accounts. Never a
+    secret.
+    """
 
     at: Instant
     actor: str

@@ -74,8 +74,15 @@ CODES: Mapping[str, Cause] = {
     "operator_only": Cause(
         403,
         "Only the operator may do this",
-        "Accounts are made, listed and removed by the operator of the server.",
+        "Accounts are made, listed, given an external_id and removed by the operator of the server.",
         "Use the operator's key.",
+    ),
+    "wrong_profile": Cause(
+        403,
+        "The address is for accounts of another profile",
+        "What is below /api/public and /api/v1 stands in for one vendor's interface each, and serves accounts of that "
+        "profile only.",
+        "Use /v1, which serves every account, or the key of an account of the profile that the detail names.",
     ),
     # --- not there ------------------------------------------------------------------------------------------------
     "not_found": Cause(
@@ -354,7 +361,8 @@ def markdown() -> str:
         "Every error is answered as `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`,",
         "`code`, `request_id` and, where single values are at fault, `errors` with a `pointer` and a `detail` each: a",
         "JSON pointer (RFC 6901) into the body, or `?name` for a parameter of the query. `code` is stable; `detail` is",
-        "for people and may change. `type` leads to the code's page on the server itself.",
+        "for people and may change. `type` leads to the code's page on the server itself. Below `/api` the same codes",
+        "come in [another form](compatibility.md#errors).",
         "",
     ]
     for code, cause in CODES.items():

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tocsin.errors import Fault, Invalid, Malformed
-from tocsin.nearest import did_you_mean
+from tocsin.nearest import did_you_mean, nearest
 from tocsin.profiles.jsjson import stabilise
 
 MAX_FAULTS = 20
@@ -31,14 +31,22 @@ _known_fields: dict[type[Any], Mapping[str, msgspec.structs.FieldInfo]] = {}
 def decode_body(body: bytes, shape: type[T]) -> T:
     """Reads a JSON object into a struct. An empty body is an empty object.
 
+    A key that the struct does not know is refused where the struct forbids it. Where it does not, it is passed over,
+    unless it is nearly one that it knows: a slip (`secert`) would change what is done without a word.
+
     Raises:
         Malformed: `malformed_json`.
         Invalid: with a pointer for every value at fault, 20 at most.
     """
     try:
-        return msgspec.json.decode(body or b"{}", type=shape)
+        found = msgspec.json.decode(body or b"{}", type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise explain(body or b"{}", shape, error) from None
+    if body and not _forbids(shape):
+        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if slips := tuple(islice(_unknown_keys(keys, shape, ""), MAX_FAULTS)):
+            raise invalid(slips)
+    return found
 
 
 def explain(body: bytes, shape: type[Any], error: Exception) -> Malformed | Invalid:
@@ -134,15 +142,24 @@ def _faults(value: Any, shape: Any, at: str) -> Iterator[Fault]:
 
 
 def _object_faults(value: Mapping[str, Any], struct: type[Any], at: str) -> Iterator[Fault]:
-    fields = _fields(struct)
-    for name in value:
-        if name not in fields:
-            yield Fault(at + pointer(name[:64]), f"there is no such key{did_you_mean(name, fields)}")
-    for name, field in fields.items():
+    yield from _unknown_keys(value, struct, at)
+    for name, field in _fields(struct).items():
         if name in value:
             yield from _faults(value[name], field.type, at + pointer(name))
         elif field.required:
             yield Fault(at + pointer(name), "it is missing")
+
+
+def _unknown_keys(value: Mapping[str, Any], struct: type[Any], at: str) -> Iterator[Fault]:
+    """Those that are refused."""
+    fields = _fields(struct)
+    for name in value:
+        if name not in fields and (_forbids(struct) or nearest(name, fields)):
+            yield Fault(at + pointer(name[:64]), f"there is no such key{did_you_mean(name, fields)}")
+
+
+def _forbids(struct: Any) -> bool:
+    return bool(getattr(struct, "__struct_config__", None) and struct.__struct_config__.forbid_unknown_fields)
 
 
 def _said(error: msgspec.ValidationError) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Carries out one request to a declared operation, from its head to its answer."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,8 +12,9 @@ from tocsin.api.bodies import Bodies, Gone
 from tocsin.api.decoding import decode_body, decode_query
 from tocsin.api.operations import Access, AccountFrom, Call, Empty, Operation, Reply, path_ids, permit
 from tocsin.api.problems import MethodNotAllowed, RawHeaders, code_of, render
-from tocsin.api.requests import Receive, Scope, Send, account_of, authenticate, header
+from tocsin.api.requests import Receive, Scope, Send, header
 from tocsin.api.services import Services
+from tocsin.api.surfaces import V1, Surface
 from tocsin.control.actor import Principal
 from tocsin.errors import Malformed, NotFound
 from tocsin.model import AccountId
@@ -25,9 +26,10 @@ UNKNOWN = "unknown"  # the operation of a request that has none
 
 
 class Endpoint:
-    """All operations of one path."""
+    """All operations of one path, which are of one surface."""
 
     def __init__(self, services: Services, bodies: Bodies, operations: Mapping[str, Operation]) -> None:
+        (self._surface,) = {one.surface for one in operations.values()}
         self._services = services
         self._bodies = bodies
         self._operations = dict(operations)
@@ -48,7 +50,7 @@ class Endpoint:
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a problem
-            status, headers, body = fail(error, request_id, name)
+            status, headers, body = fail(error, request_id, name, self._surface)
             if name == PUBLISH_ID:
                 services.metrics.refused(code_of(error))
         services.metrics.answered(name, status)
@@ -67,11 +69,11 @@ class Endpoint:
         principal: Principal | None = None
         account_id: AccountId | None = None
         if declared.access is not Access.PUBLIC:
-            principal = await authenticate(services.control.keyring, header(scope, b"authorization"))
+            principal = await self._surface.authenticate(services, scope)
             permit(declared, principal)
         found_ids = path_ids(path)
         if principal is not None:
-            account_id = await _account(services, declared, principal, found_ids, header(scope, b"tocsin-account"))
+            account_id = await _account(services, declared, principal, found_ids, scope)
         # Probes and pages are asked by machines and links that add parameters of their own.
         strict = declared.access is not Access.PUBLIC
         query = decode_query(scope["query_string"], declared.query or Empty) if strict else Empty()
@@ -106,22 +108,24 @@ class Endpoint:
 
 
 class NotRouted:
-    """What no operation answers."""
+    """What no operation answers: said in the form of the surface that the address lies in."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, surfaces: Sequence[Surface]) -> None:
         self._services = services
+        self._surfaces = surfaces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
         request_id = ids.show("req_", self._services.id_source.next())
         error = NotFound("there is no such address; /docs describes those there are")
-        status, headers, body = fail(error, request_id, UNKNOWN)
+        surface = next((one for one in self._surfaces if one.covers(scope["path"])), V1)
+        status, headers, body = fail(error, request_id, UNKNOWN, surface)
         self._services.metrics.answered(UNKNOWN, status)
         await answer(send, status, headers, body)
 
 
-def fail(error: Exception, request_id: str, name: str) -> tuple[int, RawHeaders, bytes]:
+def fail(error: Exception, request_id: str, name: str, surface: Surface = V1) -> tuple[int, RawHeaders, bytes]:
     """The answer to an error; those that are nobody's fault but ours go to the log."""
-    status, headers, body = render(error, request_id)
+    status, headers, body = render(error, request_id, surface.errors)
     if status == 500:
         fields = {"request_id": request_id, "operation": name, "status": status}
         log.error("request_failed", exc_info=error, extra=fields)
@@ -134,11 +138,11 @@ async def answer(send: Send, status: int, headers: RawHeaders, body: bytes) -> N
 
 
 async def _account(
-    services: Services, declared: Operation, principal: Principal, found_ids: Mapping[str, int], named: bytes | None
+    services: Services, declared: Operation, principal: Principal, found_ids: Mapping[str, int], scope: Scope
 ) -> AccountId | None:
     if declared.account is AccountFrom.NONE:
         return None
-    account_id = account_of(principal, named)
+    account_id = await declared.surface.account_of(services, scope, principal)
     if declared.account is AccountFrom.PATH:
         in_path = AccountId(found_ids["account_id"])
         if account_id not in (None, in_path):

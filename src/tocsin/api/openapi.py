@@ -11,6 +11,7 @@ from tocsin.api.decoding import without_none
 from tocsin.api.openapi_webhooks import webhooks
 from tocsin.api.operations import PATH_IDS, Access, AccountFrom, Operation
 from tocsin.api.problems import Problem
+from tocsin.api.surfaces import V1, Surface
 from tocsin.api.wire import EXAMPLE_NUMBER
 from tocsin.ids import show
 
@@ -29,15 +30,17 @@ _TAGS = {
 
 _INTRO = (
     "Webhooks for ad traffic. Every answer carries a Request-Id; errors are problem details (RFC 9457) with a stable "
-    "code. Lists are newest first and go on with next_cursor. POSTs can carry an Idempotency-Key."
+    "code. Lists are newest first and go on with next_cursor. POSTs can carry an Idempotency-Key. What is below /api "
+    "stands in for vendors' own interfaces, in their form."
 )
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """The whole description, as JSON values."""
-    shapes = [shape for one in operations for shape in _shapes(one)]
-    schemas, components = msgspec.json.schema_components([*shapes, Problem], ref_template=_REF)
-    schema_of = dict(zip(map(_key, [*shapes, Problem]), schemas, strict=True))
+    surfaces = tuple(dict.fromkeys(one.surface for one in operations))
+    shapes = [shape for one in operations for shape in _shapes(one)] + [one.errors.shape for one in surfaces]
+    schemas, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    schema_of = dict(zip(map(_key, shapes), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schema_of, _links(one, operations))
@@ -53,6 +56,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [
             *({"name": name, "description": text} for name, text in _TAGS.items()),
+            *({"name": one.tag, "description": one.tag_description} for one in surfaces if one.tag),
             *(
                 {"name": name, "description": f"What receivers get: {profiles.load(name).title}."}
                 for name in profiles.names()
@@ -62,7 +66,11 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "webhooks": hooks,
         "components": {
             "schemas": {**_tidy(components), **data_schemas},
-            "examples": {code: _problem_example(code) for code in CODES},
+            "examples": {
+                _example_name(surface, code): _problem_example(surface, code)
+                for surface in surfaces
+                for code in (CODES if surface is V1 else _codes_of(surface, operations))
+            },
             "headers": {
                 "Request-Id": {
                     "description": "Names this request in the log and the audit.",
@@ -80,16 +88,17 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An account's API key, or the operator's. Scopes: publish, manage, read.",
-                }
+                },
+                **{name: scheme for one in surfaces for name, scheme in one.security_schemes.items()},
             },
         },
-        "security": [{"key": []}],
+        "security": _security(V1),
     }
 
 
 def implied_codes(one: Operation) -> tuple[str, ...]:
     """Every code that the operation can answer with: its own, and those that follow from its declaration."""
-    codes = list(one.problems)
+    codes = [*one.problems, *one.surface.problems]
     if one.query is not None or one.access is not Access.PUBLIC:
         codes += ["malformed_request", "invalid"]
     if one.access is not Access.PUBLIC:
@@ -164,7 +173,7 @@ def _links(one: Operation, operations: Sequence[Operation]) -> dict[str, Any]:
     return {
         other.id: {"operationId": other.id, "parameters": {one.makes: "$response.body#/id"}}
         for other in operations
-        if one.makes is not None and _names(other.path) == [one.makes]
+        if one.makes is not None and other.surface is one.surface and _names(other.path) == [one.makes]
     }
 
 
@@ -175,10 +184,12 @@ def _operation(one: Operation, schema_of: Mapping[str, Any], links: dict[str, An
         "summary": one.summary,
         "description": one.description,
         "parameters": parameters(one),
-        "responses": {**_answers(one, schema_of, links), **_problems(one)},
+        "responses": {**_answers(one, schema_of, links), **_problems(one, schema_of)},
     }
     if one.access is Access.PUBLIC:
         found["security"] = []
+    elif one.surface.security != V1.security:
+        found["security"] = _security(one.surface)
     if one.body is not None:
         shape = one.body_shown or one.body
         content = {"schema": schema_of[_key(shape)], "example": one.body_example}
@@ -205,7 +216,7 @@ def _answers(one: Operation, schema_of: Mapping[str, Any], links: dict[str, Any]
     return found
 
 
-def _problems(one: Operation) -> dict[str, Any]:
+def _problems(one: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for code in implied_codes(one):
         by_status.setdefault(CODES[code].status, []).append(code)
@@ -220,26 +231,42 @@ def _problems(one: Operation) -> dict[str, Any]:
             "description": "; ".join(f"`{code}`: {CODES[code].title}" for code in codes),
             "headers": headers,
             "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": _REF.format(name="Problem")},
-                    "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+                one.surface.errors.media_type: {
+                    "schema": schema_of[_key(one.surface.errors.shape)],
+                    "examples": {
+                        code: {"$ref": f"#/components/examples/{_example_name(one.surface, code)}"} for code in codes
+                    },
                 }
             },
         }
     return found
 
 
-def _problem_example(code: str) -> dict[str, Any]:
+def _problem_example(surface: Surface, code: str) -> dict[str, Any]:
     cause = CODES[code]
-    value = {
-        "type": DOCS_PATH + code,
-        "title": cause.title,
-        "status": cause.status,
-        "detail": cause.meaning,
-        "code": code,
-        "request_id": show("req_", EXAMPLE_NUMBER),
-    }
-    return {"summary": cause.title, "value": value}
+    told = Problem(
+        type=DOCS_PATH + code,
+        title=cause.title,
+        status=cause.status,
+        detail=cause.meaning,
+        code=code,
+        request_id=show("req_", EXAMPLE_NUMBER),
+    )
+    return {"summary": cause.title, "value": msgspec.to_builtins(surface.errors.of(told))}
+
+
+def _example_name(surface: Surface, code: str) -> str:
+    return code if surface is V1 else f"{surface.name}.{code}"
+
+
+def _codes_of(surface: Surface, operations: Sequence[Operation]) -> list[str]:
+    found = {code for one in operations if one.surface is surface for code in implied_codes(one)}
+    return [code for code in CODES if code in found]
+
+
+def _security(surface: Surface) -> list[dict[str, list[str]]]:
+    """Any of them is enough."""
+    return [{name: list(scopes) for name, scopes in one.items()} for one in surface.security]
 
 
 def _names(path: str) -> list[str]:

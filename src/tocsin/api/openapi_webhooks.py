@@ -36,6 +36,18 @@ def webhooks() -> tuple[Json, Json]:
     return hooks, schemas
 
 
+def body_of(profile: Profile, event_type: EventType) -> tuple[Any, Json]:
+    """A whole body, rendered from the type's example, and the schema of such bodies, which stands by itself."""
+    body = json.loads(profile.render_body(_facts(event_type)))
+    ref = "#/$defs/data"
+    schema = _envelope(body, event_type, ref)
+    return body, {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "$defs": {"data": _moved(event_type.schema, ref)},
+    }
+
+
 def _moved(schema: Any, to: str) -> Any:
     """The schema with its references within itself leading to where it stands now."""
     if isinstance(schema, Mapping):
@@ -49,17 +61,7 @@ def _moved(schema: Any, to: str) -> Any:
 
 
 def _post(profile: Profile, event_type: EventType, ref: str) -> Json:
-    data = stabilise(msgspec.json.encode(event_type.example))[1]
-    facts = Facts(
-        event_id=show("evt_", EXAMPLE_NUMBER),
-        type=event_type.name,
-        timestamp=_AT,
-        data=data,
-        webhook_id=show("wh_", EXAMPLE_NUMBER),
-        account_id=show("acc_", EXAMPLE_NUMBER),
-        account_external_id="shop-17",
-        account_name="Rocket Shoes",
-    )
+    facts = _facts(event_type)
     body = profile.render_body(facts)
     secret = profile.make_secret(bytes)
     signed = profile.sign(facts, body, () if secret is None else (secret,), _AT, {})
@@ -83,6 +85,20 @@ def _post(profile: Profile, event_type: EventType, ref: str) -> Json:
         },
         "responses": {"2XX": {"description": "Received. Any other answer, or none in time, is tried again."}},
     }
+
+
+def _facts(event_type: EventType) -> Facts:
+    data = stabilise(msgspec.json.encode(event_type.example))[1]
+    return Facts(
+        event_id=show("evt_", EXAMPLE_NUMBER),
+        type=event_type.name,
+        timestamp=_AT,
+        data=data,
+        webhook_id=show("wh_", EXAMPLE_NUMBER),
+        account_id=show("acc_", EXAMPLE_NUMBER),
+        account_external_id="shop-17",
+        account_name="Rocket Shoes",
+    )
 
 
 def _envelope(body: Any, event_type: EventType, ref: str) -> Json:

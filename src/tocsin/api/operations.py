@@ -12,6 +12,7 @@ import msgspec
 
 from tocsin import ids
 from tocsin.api.services import Services
+from tocsin.api.surfaces import V1, Surface
 from tocsin.control.actor import Actor, Principal
 from tocsin.errors import Forbidden, NotFound
 from tocsin.model import AccountId, Scope
@@ -38,7 +39,7 @@ class AccountFrom(StrEnum):
     """Which account a call works on."""
 
     NONE = "none"
-    KEY = "key"  # the key's, or the one that the operator names in Tocsin-Account
+    KEY = "key"  # the caller's, as the surface finds it: in /v1 the key's, or the operator names it in Tocsin-Account
     KEY_OR_OPERATOR = "key_or_operator"  # the same; an operator that names none means what belongs to the operator
     PATH = "path"  # {account_id}, which a key of another account cannot see
 
@@ -122,6 +123,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     answers: tuple[Answer, ...]
     handler: Handler
+    surface: Surface = V1
     body: Any = None  # a struct; None: no body is read, or on POST only an empty one
     body_shown: Any = None  # in the description, where the struct leaves parts of it undecoded
     body_example: Any = None
@@ -139,6 +141,7 @@ def operation(
     access: Access,
     answers: tuple[Answer, ...],
     account: AccountFrom = AccountFrom.KEY,
+    surface: Surface = V1,
     **more: Any,
 ) -> Callable[[Handler], Operation]:
     """Declares the function below as an operation: its name is the id, its docstring the summary and description."""
@@ -153,9 +156,10 @@ def operation(
             account=AccountFrom.NONE if access is Access.PUBLIC else account,
             summary=" ".join(summary.split()).rstrip("."),
             description=" ".join(description.split()),
-            tag=path.split("/")[2] if path.startswith("/v1/") else "server",
+            tag=surface.tag or (path.split("/")[2] if surface.covers(path) else "server"),
             answers=answers,
             handler=handler,
+            surface=surface,
             **more,
         )
 

@@ -147,8 +147,8 @@ def _operation_html(method: str, path: str, one: Json) -> str:
         parts.append(f"<h3>Body</h3>{_example(one['requestBody']['content'].values())}")
     for status, answer in one["responses"].items():
         content = answer.get("content", {})
-        if "application/problem+json" in content:
-            codes = content["application/problem+json"]["examples"]
+        codes = next((part["examples"] for part in content.values() if "examples" in part), ())
+        if codes:
             links = ", ".join(f'<a href="{DOCS_PATH}{code}"><code>{code}</code></a>' for code in codes)
             parts.append(f"<p>{status}: {links}</p>")
         else:

@@ -1,6 +1,9 @@
-"""From an error to its answer: problem details (RFC 9457), the same on every route."""
+"""From an error to its answer: what is told is the same on every route; its form is the surface's, in `/v1` problem
+details (RFC 9457).
+"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -29,6 +32,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     request_id: str
     errors: Sequence[Fault] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorForm:
+    """How a surface writes what a `Problem` tells: `of` makes the body, a `shape`."""
+
+    media_type: str
+    shape: type[msgspec.Struct]
+    of: Callable[[Problem], msgspec.Struct]
+
+
+PROBLEM_DETAILS = ErrorForm("application/problem+json", Problem, lambda found: found)
 
 
 class MethodNotAllowed(TocsinError):
@@ -66,12 +81,12 @@ def problem(error: Exception, request_id: str) -> Problem:
     )
 
 
-def render(error: Exception, request_id: str) -> tuple[int, RawHeaders, bytes]:
-    """Status, headers and body."""
+def render(error: Exception, request_id: str, form: ErrorForm) -> tuple[int, RawHeaders, bytes]:
+    """Status, headers and body. Only the body and its type are the form's."""
     found = problem(error, request_id)
-    body = msgspec.json.encode(found)
+    body = msgspec.json.encode(form.of(found))
     headers: RawHeaders = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", form.media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"request-id", request_id.encode()),
         (b"cache-control", b"no-store"),

@@ -1,8 +1,10 @@
-"""Every operation of the API, in the order of its description."""
+"""Every operation of the API, in the order of its description, and the surfaces that they form."""
 
 from tocsin.api import (
     accounts,
     audit,
+    compat_cue,
+    compat_trcker,
     deliveries,
     event_types,
     events,
@@ -12,6 +14,7 @@ from tocsin.api import (
     webhooks,
 )
 from tocsin.api.operations import Operation
+from tocsin.api.surfaces import Surface
 
 OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
@@ -23,4 +26,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *deliveries.OPERATIONS,
     *audit.OPERATIONS,
     *health.OPERATIONS,
+    *compat_trcker.OPERATIONS,
+    *compat_cue.OPERATIONS,
 )
+
+SURFACES: tuple[Surface, ...] = tuple(dict.fromkeys(one.surface for one in OPERATIONS))

@@ -14,10 +14,11 @@ from tocsin.control.keys import KeyControl
 from tocsin.control.values import Email, ExternalId, Name, check_timezone
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
-from tocsin.errors import Fault, Invalid, NotFound
+from tocsin.errors import Fault, Forbidden, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import Account, AccountId
 from tocsin.nearest import did_you_mean
+from tocsin.security.keys import PREFIXES, looks_like_key
 from tocsin.store.port import Accounts, Page
 
 
@@ -97,6 +98,7 @@ class AccountControl:
                 ],
             )
         check_timezone(new.timezone)
+        _check_external_id(new.external_id)
         now = self._clock.now_ms()
         account = Account(
             id=AccountId(self._id_source.next()),
@@ -125,7 +127,7 @@ class AccountControl:
         return await self._accounts.list(page)
 
     async def change(self, actor: Actor, account_id: AccountId, patch: AccountPatch) -> Account:
-        """Raises `Invalid`, `Conflict` (`external_id_taken`) or `NotFound`."""
+        """Raises `Invalid`, `Conflict` (`external_id_taken`), `Forbidden` (`operator_only`) or `NotFound`."""
         if patch.timezone is not UNSET:
             check_timezone(patch.timezone)
         account = await self.get(account_id)
@@ -135,6 +137,16 @@ class AccountControl:
         changed = {name: value for name, value in edit.items() if value != getattr(account, name)}
         if not changed:
             return account
+        if "external_id" in changed:
+            _check_external_id(changed["external_id"])
+            # It names the account to others: to receivers, and to a gateway's server that is trusted to say who calls.
+            # Whoever could choose it could pass for somebody else, or learn from a conflict who else is there.
+            if actor.principal is not None and actor.principal.account_id is not None:
+                raise Forbidden(
+                    "only the operator's key may change an external_id",
+                    code="operator_only",
+                    faults=[Fault("/external_id", "leave it out, or ask the operator")],
+                )
         now = self._clock.now_ms()
         stored = await self._accounts.change(
             msgspec.structs.replace(account, **changed, updated_at=now),
@@ -158,6 +170,15 @@ class AccountControl:
         await self._keyring.poll()
         for hook in view.webhooks.values():
             self._dispatcher.webhook_changed(msgspec.structs.replace(hook.webhook, deleted=True))
+
+
+def _check_external_id(external_id: str | None) -> None:
+    """Where either can be given, nobody may have to guess which it is."""
+    if external_id is not None and looks_like_key(external_id):
+        raise Invalid(
+            "the external_id looks like an API key",
+            faults=[Fault("/external_id", f"keys begin with {' or '.join(PREFIXES)}; choose another")],
+        )
 
 
 def _shown(changed: Mapping[str, object]) -> Mapping[str, object]:

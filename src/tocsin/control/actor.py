@@ -11,9 +11,9 @@ from tocsin.store.port import Change
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Whoever holds a key. `account_id` None: the operator."""
+    """Whoever holds a key, or whom a trusted gateway vouches for (`key_id` None). `account_id` None: the operator."""
 
-    key_id: KeyId
+    key_id: KeyId | None
     account_id: AccountId | None
     scopes: frozenset[Scope]
     may_publish: bool  # what the hot path asks of the scopes
@@ -27,11 +27,13 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As the audit log shows it: ``operator``, ``key_…`` or ``system``."""
+        """As the audit log shows it: ``operator``, ``key_…``, ``gateway`` or ``system``."""
         if self.principal is None:
             return "system"
         if self.principal.account_id is None:
             return "operator"
+        if self.principal.key_id is None:
+            return "gateway"
         return ids.show("key_", self.principal.key_id)
 
     @property

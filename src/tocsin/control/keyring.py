@@ -54,7 +54,7 @@ class Keyring:
         if self._clock.monotonic_s() > self._trusted_until:
             return None
         principal = self._principals.get(digest(key))
-        if principal is not None:
+        if principal is not None and principal.key_id is not None:
             self._used[principal.key_id] = Millis(0)  # the instant is put in when it is noted
         return principal
 
@@ -78,7 +78,8 @@ class Keyring:
         self._used[found.id] = Millis(0)
         if len(self._principals) > _MAX_PRINCIPALS:
             _, oldest = self._principals.popitem(last=False)
-            self._digests.pop(oldest.key_id, None)
+            if oldest.key_id is not None:
+                self._digests.pop(oldest.key_id, None)
         return principal
 
     def forget(self, key_id: KeyId) -> None:
