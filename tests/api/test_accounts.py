@@ -50,7 +50,30 @@ def test_an_external_id_belongs_to_one_account(site: Site, shop: LocalShop):
     """No two accounts have the same external id."""
     site.operator.shop(external_id="one")
     assert site.operator.call("POST", "/v1/accounts", {"name": "x", "external_id": "one"}).code == "external_id_taken"
-    assert shop.call("PATCH", f"/v1/accounts/{shop.id}", {"external_id": "one"}).code == "external_id_taken"
+    path = f"/v1/accounts/{shop.id}"
+    assert site.operator.call("PATCH", path, {"external_id": "one"}).code == "external_id_taken"
+
+
+@pytest.mark.parametrize("value", ["one", "nobody-has-it", None])
+def test_an_account_cannot_choose_its_external_id(site: Site, value: str | None):
+    """It names the account to others, so only the operator gives it; and nobody learns from a refusal whose it is."""
+    site.operator.call("POST", "/v1/accounts", {"name": "x", "external_id": "one"})
+    shop = site.operator.shop(external_id=f"own-{value}")
+    path = f"/v1/accounts/{shop.id}"
+    answer = shop.call("PATCH", path, {"external_id": value, "name": "new"})
+    assert (answer.status, answer.code, answer.json["errors"][0]["pointer"]) == (403, "operator_only", "/external_id")
+    assert shop.get(path)["external_id"] == f"own-{value}"
+    assert shop.ok("PATCH", path, {"external_id": f"own-{value}", "name": "new"})["name"] == "new"
+    assert site.operator.ok("PATCH", path, {"external_id": f"own-{value}-2"})["external_id"] == f"own-{value}-2"
+
+
+@pytest.mark.parametrize("value", ["tsn_", "tsn_0000", "tk_shop"])
+def test_an_external_id_cannot_look_like_a_key(site: Site, shop: LocalShop, value: str):
+    """Where a key or an external id can be given, nobody has to guess which of them it is."""
+    made = site.operator.call("POST", "/v1/accounts", {"name": "x", "external_id": value})
+    changed = site.operator.call("PATCH", f"/v1/accounts/{shop.id}", {"external_id": value})
+    for answer in (made, changed):
+        assert (answer.code, answer.json["errors"][0]["pointer"]) == ("invalid", "/external_id")
 
 
 def test_accounts_are_listed_newest_first(site: Site):
@@ -63,10 +86,10 @@ def test_accounts_are_listed_newest_first(site: Site):
     assert [one["id"] for one in second["data"]] == made[2:0:-1]
 
 
-def test_changing_an_account(shop: LocalShop):
+def test_changing_an_account(site: Site, shop: LocalShop):
     """A patch changes what it names, empties with null, and leaves the rest."""
     path = f"/v1/accounts/{shop.id}"
-    shop.ok("PATCH", path, {"external_id": "x-1", "notify_email": "a@example.com"})
+    site.operator.ok("PATCH", path, {"external_id": "x-1", "notify_email": "a@example.com"})
     changed = shop.ok("PATCH", path, {"timezone": "Asia/Tokyo", "notify_email": None})
     assert (changed["timezone"], changed["notify_email"], changed["external_id"]) == ("Asia/Tokyo", None, "x-1")
     assert shop.get(path) == changed

@@ -31,8 +31,13 @@ class ApiAnswer:
 
     @property
     def code(self) -> str | None:
-        """The stable code of a problem."""
-        return self.json.get("code") if self.status >= 400 else None
+        """The stable code of an error, in whichever form it is told."""
+        return self.error.get("code") if self.status >= 400 else None
+
+    @property
+    def error(self) -> Json:
+        """What is told of an error: the problem, or what a compatibility surface puts under `error`."""
+        return self.json.get("error", self.json)
 
 
 class Api:

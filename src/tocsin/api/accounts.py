@@ -128,12 +128,12 @@ async def get_account(call: Call) -> Reply:
     body=AccountPatch,
     body_example={"timezone": "America/New_York", "settings": {"mask_ips": True}},
     answers=(Answer(200, AccountShown, "The account as it is now", _EXAMPLE),),
-    problems=("external_id_taken",),
+    problems=("external_id_taken", "operator_only"),
 )
 async def change_account(call: Call) -> Reply:
     """Change an account.
 
-    A merge patch: what is left out stays, null empties.
+    A merge patch: what is left out stays, null empties. An external_id is changed with the operator's key only.
     """
     account = await call.services.control.accounts.change(call.actor, call.account_id, call.body)
     return Reply(200, shown(account))

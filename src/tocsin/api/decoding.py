@@ -18,6 +18,7 @@ from tocsin.profiles.jsjson import stabilise
 
 MAX_FAULTS = 20
 _MAX_PARAMETERS = 64  # no operation has a fifth of them
+_MAX_SLIPS = 100
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>(?:key in )?\$.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
@@ -153,9 +154,12 @@ def _object_faults(value: Mapping[str, Any], struct: type[Any], at: str) -> Iter
 def _unknown_keys(value: Mapping[str, Any], struct: type[Any], at: str) -> Iterator[Fault]:
     """Those that are refused."""
     fields = _fields(struct)
-    for name in value:
-        if name not in fields and (_forbids(struct) or nearest(name, fields)):
-            yield Fault(at + pointer(name[:64]), f"there is no such key{did_you_mean(name, fields)}")
+    unknown = (name for name in value if name not in fields)
+    if not _forbids(struct):
+        # Nobody's hand slips in a body of hundreds of keys, and looking for what each was meant to be takes its time.
+        unknown = (name for name in islice(unknown, _MAX_SLIPS) if nearest(name, fields))
+    for name in unknown:
+        yield Fault(at + pointer(name[:64]), f"there is no such key{did_you_mean(name, fields)}")
 
 
 def _forbids(struct: Any) -> bool:
