@@ -1,6 +1,6 @@
-"""Moves deliveries out: decides what starts, sends it, and hands what became of it to the settler.
+"""Keeps the lanes: what waits in memory, what is claimed from the store, and whose turn it is.
 
-    committed event ──hand_over──▶ lane.queue ──rotation──▶ sender ──▶ policy ──▶ settler ──▶ store
+    committed event ──hand_over──▶ lane.queue ──rotation──▶ attempts ──▶ settler ──▶ store
                 └────stored────▶ lane.next_due ──claim──▶ lane.queue
 
 Only as much as can be sent soon is in memory; the backlog stays in the store.
@@ -17,26 +17,16 @@ from typing import Any
 
 from tocsin import failpoints
 from tocsin.clock import Clock, Millis
-from tocsin.engine import policy
-from tocsin.engine.directory import AccountView, Directory, WebhookView
+from tocsin.engine.attempts import Attempts
+from tocsin.engine.directory import Directory, WebhookView
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane, Rotation
-from tocsin.engine.rendering import Target, masked, render
 from tocsin.engine.sender import Sender
 from tocsin.engine.settler import MAX_WAITING, Settler
-from tocsin.errors import NotFound, ProfileMissing, TocsinError, Unavailable
-from tocsin.ids import IdSource, made_at_ms
-from tocsin.model import (
-    AccountId,
-    Attempt,
-    Outcome,
-    OutcomeKind,
-    Request,
-    Trigger,
-    Webhook,
-    WebhookId,
-)
-from tocsin.store.port import NOTHING_CLAIMED, Claimed, Journal, Settlement
+from tocsin.errors import NotFound, ProfileMissing, Unavailable
+from tocsin.ids import IdSource
+from tocsin.model import AccountId, Webhook, WebhookId
+from tocsin.store.port import NOTHING_CLAIMED, Claimed, Journal
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -85,18 +75,25 @@ class Dispatcher:
         self._directory = directory
         self._sender = sender
         self._settler = settler
-        self._caretaker = caretaker
         self._clock = clock
-        self._id_source = id_source
         self._metrics = metrics
-        self._scale = retry_scale
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries; guards nothing
+        self._attempts = Attempts(
+            keeper=self,
+            directory=directory,
+            sender=sender,
+            settler=settler,
+            caretaker=caretaker,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+            retry_scale=retry_scale,
+            rng=self._rng,
+        )
         self._epoch = 0
         self._lanes: dict[WebhookId, Lane] = {}
         self._rotation = Rotation()
         self._benched: OrderedDict[WebhookId, Lane] = OrderedDict()  # unwell: they wait for a place of their share
-        self._in_flight = 0
-        self._unwell_in_flight = 0
         self._held = 0
         self._held_bytes = 0
         self._wants: dict[WebhookId, Lane] = {}
@@ -108,7 +105,6 @@ class Dispatcher:
         self._prune_at = Millis(0)
         self._pumping = False
         self._stopping = True
-        self._abandoning = False
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -149,14 +145,14 @@ class Dispatcher:
         for lane in list(self._lanes.values()):
             self._give_back(lane)
         deadline = self._clock.monotonic_s() + drain_s
-        while self._in_flight and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
+        while self._attempts.in_flight and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
             await asyncio.sleep(0.01)
-        self._abandoning = True
+        self._attempts.abandon()
         await self._sender.close()
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        return self._attempts.in_flight
 
     @property
     def lanes(self) -> int:
@@ -201,17 +197,17 @@ class Dispatcher:
             not lane.queue
             and not lane.unwell
             and not self._rotation
-            and self._in_flight < MAX_IN_FLIGHT
+            and self._attempts.in_flight < MAX_IN_FLIGHT
             and not self._stopping
             and lane.may_start(now)
         ):
-            self._start(lane, claimed, now)  # nobody waits, so it is this one's turn
+            self._attempts.start(lane, claimed, now)  # nobody waits, so it is this one's turn
             return
         self._hold(lane, claimed)
         if self._stopping:
             self._give_back(lane)
         self._schedule(lane, now)
-        self._pump()
+        self.pump()
 
     def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
         """A delivery waits in the store, durable."""
@@ -236,7 +232,7 @@ class Dispatcher:
             self._spawn(self._drop(webhook.id))
         lane.stored(now)  # a backlog may have waited for this: the claim will tell
         self._schedule(lane, now)
-        self._pump()
+        self.pump()
 
     async def drop_held(self, webhook_id: WebhookId) -> int:
         """Cancels what waits for a webhook; how many deliveries that were."""
@@ -276,9 +272,10 @@ class Dispatcher:
 
     def _give_back(self, lane: Lane) -> None:
         while lane.queue:
-            self._release(lane, self._unhold(lane))
+            self.release(lane, self._unhold(lane))
 
-    def _release(self, lane: Lane, claimed: Claimed) -> None:
+    def release(self, lane: Lane, claimed: Claimed) -> None:
+        """Gives a claimed delivery back unsent: it waits in the store again, with the due time it had."""
         self._settler.release(claimed.id, partial(self._stored_again, lane))
 
     def _stored_again(self, lane: Lane) -> None:
@@ -338,7 +335,7 @@ class Dispatcher:
                 self._schedule(lane, now)
         self._prune(now)
         self._arm()
-        self._pump()
+        self.pump()
 
     # --- claims ---------------------------------------------------------------------------------------------------
 
@@ -385,7 +382,7 @@ class Dispatcher:
             if lane.held_until > now:
                 self._give_back(lane)
             self._schedule(lane, now)
-        self._pump()
+        self.pump()
 
     async def _wanted(self, lane: Lane, now: Millis) -> int:
         """How many deliveries to claim for the lane. From here on, what is stored for it is told by `next_due`."""
@@ -413,9 +410,9 @@ class Dispatcher:
             lane.configured = True
             self._spawn(self._drop(lane.webhook_id))
 
-    # --- sending --------------------------------------------------------------------------------------------------
+    # --- starting --------------------------------------------------------------------------------------------------
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Starts what may be started, in rotation, while there are places."""
         if not self._rotation or self._pumping or self._stopping or self._settler.waiting >= MAX_WAITING:
             return
@@ -427,169 +424,30 @@ class Dispatcher:
 
     def _start_in_turn(self, now: Millis) -> None:
         rotation = self._rotation
-        while rotation and self._in_flight < MAX_IN_FLIGHT:
+        while rotation and self._attempts.in_flight < MAX_IN_FLIGHT:
             lane = rotation.next()
             if not lane.queue or not lane.may_start(now):
                 self._schedule(lane, now)
                 continue
-            if lane.unwell and self._unwell_in_flight >= MAX_IN_FLIGHT * _UNWELL_SHARE:
+            if lane.unwell and self._attempts.unwell_in_flight >= MAX_IN_FLIGHT * _UNWELL_SHARE:
                 self._benched[lane.webhook_id] = lane
                 continue
-            self._start(lane, self._unhold(lane), now)
+            self._attempts.start(lane, self._unhold(lane), now)
             self._schedule(lane, now)
 
-    def _start(self, lane: Lane, claimed: Claimed, now: Millis) -> None:
-        lane.started(now)
-        self._in_flight += 1
-        if lane.unwell:
-            self._unwell_in_flight += 1
-        start = _Started(lane, claimed, lane.unwell)
-        view = self._directory.cached(claimed.account_id)
-        if view is None:
-            self._spawn(self._send_later(start))
-        else:
-            self._send(start, view)
-
-    async def _send_later(self, start: "_Started") -> None:
-        try:
-            view = await self._directory.view(start.claimed.account_id)
-        except NotFound:
-            self._free(start)  # the account is gone; its deliveries are purged with it
-        except TocsinError:
-            self._free(start)
-            self._release(start.lane, start.claimed)
-        else:
-            self._send(start, view)
-
-    def _send(self, start: "_Started", view: AccountView) -> None:
-        claimed = start.claimed
-        hook = view.webhooks.get(claimed.webhook_id)
-        now = self._clock.now_ms()
-        if hook is None:
-            start.lane.held_until = FOREVER  # deleted while this was on its way
-        if hook is None or start.lane.held_until > now:
-            self._free(start)
-            self._release(start.lane, claimed)
-            return
-        start.target = target = hook.target
-        start.started_at = now
-        if not claimed.attempts:
-            self._metrics.first_attempt_delay_s.observe((now - made_at_ms(claimed.event_id)) / 1000)
-        try:
-            start.request = render(
-                target,
-                event_id=claimed.event_id,
-                type=claimed.type,
-                timestamp=claimed.timestamp,
-                data=claimed.data,
-                at=now,
-            )
-        except Exception as error:
-            log.exception("render_failed", extra={"delivery": claimed.id})
-            outcome = Outcome(kind=OutcomeKind.UNSENDABLE, error=f"the event could not be rendered: {error}")
-            start.request = Request(method="POST", url=hook.secrets.url, headers=(), body=b"", timeout_s=0)
-            asyncio.get_running_loop().call_soon(self._ended, start, outcome)
-            return
-        self._sender.send(start.request, partial(self._ended, start))
-
-    def _free(self, start: "_Started") -> None:
-        self._in_flight -= 1
-        start.lane.in_flight -= 1
-        self._free_unwell(start)
-
-    def _free_unwell(self, start: "_Started") -> None:
-        if start.unwell:
-            self._unwell_in_flight -= 1
-        if self._benched and self._unwell_in_flight < MAX_IN_FLIGHT * _UNWELL_SHARE:
+    def place_freed(self) -> None:
+        """One attempt less is under way: a lane that waited for a place of the unwell ones' share may have it."""
+        if self._benched and self._attempts.unwell_in_flight < MAX_IN_FLIGHT * _UNWELL_SHARE:
             _, lane = self._benched.popitem(last=False)
             self._rotation.add(lane)
 
-    def _ended(self, start: "_Started", outcome: Outcome) -> None:
-        failpoints.reach("after_send")
-        lane, claimed = start.lane, start.claimed
-        self._in_flight -= 1
-        self._free_unwell(start)
-        if self._abandoning:
-            lane.in_flight -= 1
-            self._release(lane, claimed)
-            return
-        lane.ended(outcome)
-        now = self._clock.now_ms()
-        target = start.target
-        verdict = policy.decide(
-            target.profile,
-            outcome,
-            tries=claimed.tries + 1,
-            ended_at=now,
-            scale=self._scale,
-            luck=self._rng.random(),
-        )
-        self._metrics.attempt_ended(outcome, verdict.state)
-        attempt = Attempt(
-            id=self._id_source.next(),
-            delivery_id=claimed.id,
-            n=claimed.attempts + 1,
-            trigger=Trigger.SCHEDULE,
-            started_at=start.started_at,
-            outcome=outcome,
-            method=start.request.method,
-            url_shown=target.webhook.settings.url_shown,
-            request_headers=masked(target, start.request),
-            request_body=None,
-            webhook_version=target.webhook.version,
-        )
-        settlement = Settlement(
-            delivery_id=claimed.id,
-            attempt=attempt,
-            state=verdict.state,
-            due_at=verdict.due_at,
-            tries=claimed.tries + 1,
-            settled_at=now,
-        )
-        if verdict.due_at is None:
-            self._settler.settle(settlement, self._pump)
-        else:
-            self._settler.settle(settlement, partial(self.stored, lane.webhook_id, lane.account_id, verdict.due_at))
-        self._note_health(lane, target, outcome, verdict, now)
+    def ended(self, lane: Lane, now: Millis) -> None:
+        """An attempt of that lane ended, and what follows from it is under way."""
+        self.place_freed()
         self._schedule(lane, now)
-        self._pump()
-
-    def _note_health(self, lane: Lane, target: Target, outcome: Outcome, verdict: policy.Verdict, now: Millis) -> None:
-        if outcome.ok:
-            if lane.failing_since is not None:
-                lane.failing_since = lane.warned_at = None
-                self._caretaker.streak_changed(lane)
-            return
-        if lane.failing_since is None:
-            lane.failing_since = now
-            self._caretaker.streak_changed(lane)
-        diagnosis = policy.diagnose(
-            target.profile.disable,
-            outcome,
-            verdict,
-            failing_since=lane.failing_since,
-            warned_at=lane.warned_at,
-            now=now,
-        )
-        if diagnosis.health is not policy.Health.WELL:
-            self._caretaker.treat(lane, target.webhook, diagnosis)
+        self.pump()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _Started:
-    """An attempt under way."""
-
-    __slots__ = ("claimed", "lane", "request", "started_at", "target", "unwell")
-
-    request: Request
-    target: Target
-    started_at: Millis
-
-    def __init__(self, lane: Lane, claimed: Claimed, unwell: bool) -> None:  # noqa: FBT001
-        self.lane = lane
-        self.claimed = claimed
-        self.unwell = unwell
