@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,22 @@ def test_its_request_is_one_that_is_sent(path: Path) -> None:
     headers = dict(re.findall("(.*): (.*)", head))
     [type_] = {body.get("type"), body.get("event"), headers.get("X-Webhook-Event")} - {None}
     assert profile.catalogue[type_].validator.faults(data) == ()
+
+
+def test_either_shape_of_a_conversion_is_enough() -> None:
+    """What the page says is always there suffices, and nothing of it can be missing; at the top and one level down."""
+    page, profile = _of(_FOLDER / "cloakradar.md")
+    entry = profile.catalogue["conversion.new"]
+    _, shapes = page.section("Events").split("two shapes")
+    for shape, told in table(shapes):
+        data: dict[str, Any] = {}
+        for part in told.split("; ") if shape == "nested" else told.split(", "):
+            key, *inner = re.findall(r"`(\w+)`", part)
+            value = entry.event_type.example[key]
+            data[key] = {name: value[name] for name in inner} if inner else value
+        assert entry.validator.is_valid(data), shape
+        for key, value in data.items():
+            assert not entry.validator.is_valid({name: data[name] for name in data if name != key}), key
+            for gone in value if isinstance(value, dict) else ():
+                less = {name: value[name] for name in value if name != gone}
+                assert not entry.validator.is_valid(data | {key: less}), f"{key}, {gone}"
