@@ -27,6 +27,7 @@ from tocsin.engine.fanout import FanOut
 from tocsin.engine.health import Caretaker
 from tocsin.engine.ingest import Ingest
 from tocsin.engine.janitor import Janitor
+from tocsin.engine.mail_server import MailServer
 from tocsin.engine.mailer import Mailer
 from tocsin.engine.manual import Manual
 from tocsin.engine.resolver import Resolver
@@ -63,12 +64,21 @@ class App:
         self.sender = Sender(self.guard, self.resolver, ca_file=settings.ca_file)
         self.directory = Directory(store.snapshots, vault)
         self.settler = Settler(store.journal, clock, metrics)
-        self.mailer = Mailer(settings.smtp_url, settings.public_url)
+        self.mailer = Mailer(
+            server=mail_server(settings),
+            notices=store.notices,
+            accounts=store.accounts,
+            webhooks=store.webhooks,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+            public_url=settings.public_url,
+        )
         self.caretaker = Caretaker(
             journal=store.journal,
             webhooks=store.webhooks,
             directory=self.directory,
-            notices=self.mailer,
+            outbox=self.mailer,
             clock=clock,
             metrics=metrics,
         )
@@ -202,6 +212,13 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
         await store.close()
         raise
     return app
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    """Raises `Misconfigured` where the setting cannot be understood."""
+    if settings.smtp_url is None:
+        return None
+    return MailServer(settings.smtp_url, settings.smtp_ca_file or settings.ca_file)
 
 
 async def _check_key_fits(store: Store, vault: Vault) -> None:

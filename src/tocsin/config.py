@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_networks: str = ""  # comma-separated CIDRs
     retry_scale: float = 1.0
     smtp_url: str | None = None
+    smtp_ca_file: str | None = None  # trust anchors for the mail server's certificate; unset: as `ca_file`
     ca_file: str | None = None  # trust anchors for receivers' certificates; unset: certifi's
     dns_servers: str = ""  # comma-separated; unset: the system's
     profiles: str | None = None  # a folder of dialects beside ours, each a folder of its name

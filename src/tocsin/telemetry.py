@@ -72,6 +72,9 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "tocsin_webhooks_disabled", "counter", "webhooks", "Webhooks disabled by the system, by cause.", ("cause",)
     ),
+    MetricSpec("tocsin_notices", "counter", "e-mails", "Notices that ended, by what became of them.", ("outcome",)),
+    MetricSpec("tocsin_notices_waiting", "gauge", "e-mails", "Notices that are still to be sent."),
+    MetricSpec("tocsin_mail_failures", "counter", "tries", "Tries to send an e-mail that failed and are repeated."),
     MetricSpec("tocsin_http_requests", "counter", "requests", "Answers given, by operation.", ("operation", "status")),
     MetricSpec("tocsin_http_duration_seconds", "histogram", "seconds", "From a request's head to its answer."),
 )
@@ -126,6 +129,8 @@ class Metrics:
         self.settle_duration_s = Histogram(SECONDS)
         self.claim_duration_s = Histogram(SECONDS)
         self.webhooks_disabled: dict[str, int] = {}
+        self.notices: dict[str, int] = {}
+        self.mail_failures = 0
         # Raised by whoever answers the publisher, so that each refusal counts once.
         self.events_refused: dict[str, int] = {}
         self.http_requests: dict[tuple[str, int], int] = {}
@@ -167,6 +172,10 @@ class Metrics:
         """`cause` is one of few words: ``gone``, ``failing``, ``exhausted``."""
         self.webhooks_disabled[cause] = self.webhooks_disabled.get(cause, 0) + 1
 
+    def notice_ended(self, outcome: str) -> None:
+        """``sent``, ``refused`` by the mail server, ``expired``, or ``moot``: no longer so, or nobody to tell."""
+        self.notices[outcome] = self.notices.get(outcome, 0) + 1
+
     def exposition(self) -> bytes:
         """The text format of Prometheus, version 0.0.4."""
         return generate_latest(self._registry)
@@ -181,6 +190,8 @@ class Metrics:
         yield _counter("tocsin_deliveries_ended", [((state,), n) for state, n in self.deliveries_ended.items()])
         yield _counter("tocsin_attempts", [((kind,), n) for kind, n in self.attempts.items()])
         yield _counter("tocsin_webhooks_disabled", [((cause,), n) for cause, n in self.webhooks_disabled.items()])
+        yield _counter("tocsin_notices", [((outcome,), n) for outcome, n in self.notices.items()])
+        yield _counter("tocsin_mail_failures", [((), self.mail_failures)])
         yield _counter(
             "tocsin_http_requests",
             [((operation, str(status)), n) for (operation, status), n in self.http_requests.items()],
@@ -234,6 +245,7 @@ class LogSpec(msgspec.Struct, frozen=True):
 
 _WEBHOOK = {"webhook": "its id", "reason": "why"}
 _WHY = {"reason": "why"}
+_NOTICE = {"webhook": "its id", "notice": "its id, as in the Message-ID"}
 
 LOG_EVENTS: Mapping[str, LogSpec] = {
     # life
@@ -255,8 +267,18 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "The system disabled a webhook; its deliveries wait.", {**_WEBHOOK, "state": "disabled or failed"}
     ),
     "caretaking_failed": LogSpec("A webhook's state could not be written; the next attempt tries again.", _WHY),
-    "notice_unsent": LogSpec("An e-mail to a webhook's owner could not be sent; it is tried a few times.", _WHY),
-    "notice_dropped": LogSpec("Too many e-mails wait; one to a webhook's owner was dropped.", {"webhook": "its id"}),
+    # e-mail to the owners of webhooks
+    "notice_sent": LogSpec("The mail server took an e-mail.", {**_NOTICE, "kind": "failing, disabled or failed"}),
+    "notice_postponed": LogSpec(
+        "The mail server did not take an e-mail; it is tried again.", {**_NOTICE, **_WHY, "wait_s": "seconds"}
+    ),
+    "notice_refused": LogSpec("The mail server refused an e-mail for good; it is not sent.", {**_NOTICE, **_WHY}),
+    "notice_dropped": LogSpec("An e-mail could not be sent for three days and is given up.", {**_NOTICE, **_WHY}),
+    "mail_paused": LogSpec(
+        "The mail server cannot be used; all e-mails wait, and are tried again.", {**_WHY, "wait_s": "seconds"}
+    ),
+    "notices_wait": LogSpec("The e-mails to send could not be read or written; tried again.", _WHY),
+    "mailer_failed": LogSpec("Sending e-mails ended in an unexpected error; tried again in a minute."),
     "filter_unusable": LogSpec("A filter of an older version is refused by this one; it takes nothing.", _WEBHOOK),
     "render_failed": LogSpec("An event could not be rendered for a webhook.", {"delivery": "its number"}),
     # the store

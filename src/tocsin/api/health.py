@@ -18,6 +18,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _GAUGES: Mapping[str, str] = {
     "waiting": "tocsin_deliveries_waiting",
     "fan_out_jobs": "tocsin_fan_out_jobs",
+    "notices": "tocsin_notices_waiting",
     "file_bytes": "tocsin_store_bytes",
 }
 

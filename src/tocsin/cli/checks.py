@@ -20,6 +20,7 @@ import msgspec
 
 from tocsin import app, ids, profiles
 from tocsin.config import Settings
+from tocsin.engine.mail_server import MailServer, MailTrouble
 from tocsin.engine.resolver import ResolveFailed, Resolver
 from tocsin.errors import Misconfigured
 from tocsin.security.vault import KEY_BYTES
@@ -255,11 +256,25 @@ def _trust_anchors(settings: Settings) -> Finding:
 
 
 def _mail(settings: Settings) -> Finding:
-    if settings.smtp_url is None:
-        return Finding(
-            WARN, "e-mail", "nobody is told by mail when a webhook is disabled", "give TOCSIN_SMTP_URL to change that"
-        )
-    return Finding(OK, "e-mail", "TOCSIN_SMTP_URL is given")
+    async def speak(server: MailServer) -> str:
+        connection = await server.connect()
+        await connection.quit()
+        return connection.how
+
+    try:
+        server = app.mail_server(settings)
+        if server is None:
+            return Finding(
+                WARN,
+                "e-mail",
+                "nobody is told by mail when a webhook is disabled",
+                "give TOCSIN_SMTP_URL to change that",
+            )
+        return Finding(OK, "e-mail", f"{server.host}, port {server.port}, answers {asyncio.run(speak(server))}")
+    except Misconfigured as error:
+        return Finding(FAIL, "e-mail", error.detail)
+    except MailTrouble as error:
+        return Finding(FAIL, "e-mail", str(error), "change TOCSIN_SMTP_URL, or mend the mail server")
 
 
 def _open_files() -> Finding:

@@ -11,19 +11,23 @@ from tocsin.engine.directory import Directory
 from tocsin.engine.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health
 from tocsin.errors import TocsinError
-from tocsin.model import Account, Webhook, WebhookState
+from tocsin.model import Notice, NoticeKind, Webhook, WebhookState
 from tocsin.store.port import Change, Journal, WebhookEdit, Webhooks
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
 
-class Notices(Protocol):
-    """Tells an account's owner by e-mail, where that is set up."""
+class Outbox(Protocol):
+    """Sends an account's owner what is written in the store for it, where that is set up."""
 
-    def webhook_warned(self, account: Account, webhook: Webhook, reason: str) -> None: ...
+    def draft(self, webhook: Webhook, kind: NoticeKind, reason: str, at: Millis) -> Notice | None:
+        """What to write together with the change; None: nothing."""
+        ...
 
-    def webhook_stopped(self, account: Account, webhook: Webhook, reason: str) -> None: ...
+    def wake(self) -> None:
+        """It was written."""
+        ...
 
 
 class Caretaker:
@@ -35,14 +39,14 @@ class Caretaker:
         journal: Journal,
         webhooks: Webhooks,
         directory: Directory,
-        notices: Notices,
+        outbox: Outbox,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self._journal = journal
         self._webhooks = webhooks
         self._directory = directory
-        self._notices = notices
+        self._outbox = outbox
         self._clock = clock
         self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,9 +58,10 @@ class Caretaker:
     def treat(self, lane: Lane, webhook: Webhook, diagnosis: Diagnosis) -> None:
         """Warns or disables."""
         if diagnosis.health is Health.WARN:
-            lane.warned_at = self._clock.now_ms()
-            self.streak_changed(lane)
-            self._spawn(self._warn(webhook, diagnosis.reason))
+            warned_before, lane.warned_at = lane.warned_at, self._clock.now_ms()
+            notice = self._outbox.draft(webhook, NoticeKind.FAILING, diagnosis.reason, lane.warned_at)
+            noted = self._journal.note_streak(webhook.id, lane.failing_since, lane.warned_at, notice)
+            self._spawn(self._warn(lane, noted, diagnosis.reason, warned_before))
         elif diagnosis.health in (Health.DISABLE, Health.FAIL):
             state = WebhookState.FAILED if diagnosis.health is Health.FAIL else WebhookState.DISABLED
             self._spawn(self._stop(lane, webhook, state, diagnosis))
@@ -64,10 +69,16 @@ class Caretaker:
     async def stop(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _warn(self, webhook: Webhook, reason: str) -> None:
-        log.warning("webhook_failing", extra={"webhook": ids.show("wh_", webhook.id), "reason": reason})
-        view = await self._directory.view(webhook.account_id)
-        self._notices.webhook_warned(view.account, webhook, reason)
+    async def _warn(
+        self, lane: Lane, noted: Coroutine[Any, Any, None], reason: str, warned_before: Millis | None
+    ) -> None:
+        try:
+            await noted
+        except TocsinError:
+            lane.warned_at = warned_before  # so that the next failed attempt warns
+            raise
+        log.warning("webhook_failing", extra={"webhook": ids.show("wh_", lane.webhook_id), "reason": reason})
+        self._outbox.wake()
 
     async def _stop(self, lane: Lane, webhook: Webhook, state: WebhookState, diagnosis: Diagnosis) -> None:
         reason = diagnosis.reason
@@ -80,15 +91,15 @@ class Caretaker:
             detail={"reason": reason},
         )
         edit = WebhookEdit(state=state, status_reason=reason, if_state=WebhookState.ACTIVE)
-        changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change)
+        notice = self._outbox.draft(webhook, NoticeKind(state.value), reason, at)
+        changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change, notice)
         if changed is None or changed.version == webhook.version:
             return  # deleted, or stopped already: its owner is told once
         self._directory.forget(webhook.account_id)
         lane.configure(changed)
         self._metrics.disabled(diagnosis.cause)
         log.warning("webhook_stopped", extra={"webhook": change.subject, "state": state, "reason": reason})
-        view = await self._directory.view(webhook.account_id)
-        self._notices.webhook_stopped(view.account, changed, reason)
+        self._outbox.wake()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guarded(work))

@@ -1,117 +1,269 @@
-"""E-mail to the owners of webhooks: what has gone wrong with one, and how to set it right.
+"""Sends the notices that the store holds to the owners of webhooks, by e-mail.
 
-The second and last door to the network: it opens only to the operator's own mail server (`TOCSIN_SMTP_URL`). A notice
-is what the API shows anyway, said once more, so it is kept in memory only; a mail server that does not answer is asked
-again for some hours.
+    change of a webhook ──one transaction──▶ notice ──due──▶ compose ──▶ mail server ──▶ removed
+
+A notice is removed when the server has taken its mail, so a crash between the two sends it twice, never not at all;
+both bear the same Message-ID, by which mailboxes know the second as the first.
+
+What goes wrong with one mail postpones that mail; what goes wrong with the server pauses all of them. A notice ends
+unsent where the server refuses it for good, where it is no longer true (the webhook was enabled again, or deleted),
+where the account names nobody to tell, and once it is `KEPT_MS` old. Without a mail server none is written: one that is
+set up later must not begin with old news.
 """
 
 import asyncio
 import logging
-from email.message import EmailMessage
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple
 
-import aiosmtplib
-
-from tocsin import ids
-from tocsin.errors import Misconfigured
-from tocsin.model import Account, Webhook
+from tocsin import failpoints, ids, profiles
+from tocsin.clock import Clock, Millis
+from tocsin.engine.mail_server import Answer, Fate, MailConnection, MailServer, MailTrouble, on_the_wire
+from tocsin.engine.notice_mail import compose
+from tocsin.errors import Misconfigured, TocsinError
+from tocsin.ids import IdSource
+from tocsin.model import Account, Notice, NoticeId, NoticeKind, Webhook, WebhookState
+from tocsin.store.port import Accounts, Notices, Webhooks
+from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
-_WAITING_MAX = 1_000
-_RETRIES_S = (30.0, 300.0, 1_800.0, 7_200.0)
-_TIMEOUT_S = 30.0
+# A mail server that fails on a Friday evening and is mended on Monday still has something to tell.
+KEPT_MS = 3 * 86_400_000
+
+# Waits of one mail that was put off: a greylisting server wants minutes, a full mailbox hours.
+_WAITS_S = (60, 300, 900, 1_800, 3_600)
+
+# Waits of all mails, after the server itself was not well; begins anew with each mail that it takes.
+_PAUSES_S = (10, 30, 60, 300, 900)
+
+_BATCH = 50
+_LOOK_S = 60.0  # at the latest, so that a change of the system's clock is noticed
+_STORE_WAIT_S = 10.0
+_GRACE_S = 2.0  # what a stop leaves the mail under way: most are through in less, and need not be sent twice
 
 
 class Mailer:
-    """Sends notices one after another; without a mail server it only logs that there is something to say.
+    """Works on one event loop; no more than one mail is on its way.
 
     Args:
-        url: ``smtp://user:password@host:587/?from=tocsin@example.com`` (STARTTLS where offered) or ``smtps://…``.
-        public_url: where the dashboard and API are reached from outside, for links.
+        server: None: no notice is written and none is sent.
+        public_url: where the API is reached from outside, for links.
     """
 
-    def __init__(self, url: str | None, public_url: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        server: MailServer | None,
+        notices: Notices,
+        accounts: Accounts,
+        webhooks: Webhooks,
+        clock: Clock,
+        id_source: IdSource,
+        metrics: Metrics,
+        public_url: str | None,
+    ) -> None:
+        self._server = server
+        self._notices = notices
+        self._accounts = accounts
+        self._webhooks = webhooks
+        self._clock = clock
+        self._id_source = id_source
+        self._metrics = metrics
         self._public_url = (public_url or "").rstrip("/")
-        self._queue: asyncio.Queue[EmailMessage] = asyncio.Queue(_WAITING_MAX)
+        self._written = asyncio.Event()
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._server = None if url is None else _Server(url)
+        self._connection: MailConnection | None = None  # kept while there is something to send
+        self._failures = 0  # of the server, in a row
+        self._paused_until = Millis(0)
+        self._trouble = "the mail server was not asked in time"  # what went wrong last
+        self._gone: set[NoticeId] = set()  # done with, but the store could not forget them yet
 
     def start(self) -> None:
         if self._server is not None:
-            self._task = asyncio.create_task(self._run(self._server), name="mailer")
+            self._task = asyncio.create_task(self._run(), name="mailer")
 
     async def stop(self) -> None:
+        """Ends with the mail under way, or after `_GRACE_S` without it; the rest waits in the store."""
+        self._stopping = True
+        self._written.set()
         if self._task is not None:
+            await asyncio.wait({self._task}, timeout=_GRACE_S)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def webhook_warned(self, account: Account, webhook: Webhook, reason: str) -> None:
-        self._notify(account, webhook, "is failing", reason, "It will be disabled if this goes on.")
+    # --- for whoever changes webhooks -------------------------------------------------------------------------------
 
-    def webhook_stopped(self, account: Account, webhook: Webhook, reason: str) -> None:
-        advice = "Its deliveries wait and nothing is lost: once the receiver is well again, enable the webhook."
-        self._notify(account, webhook, f"was {webhook.state}", reason, advice)
-
-    def _notify(self, account: Account, webhook: Webhook, what: str, reason: str, advice: str) -> None:
-        if self._server is None or account.notify_email is None:
-            return
-        name = webhook.settings.name or ids.show("wh_", webhook.id)
-        message = EmailMessage()
-        message["From"] = self._server.sender
-        message["To"] = account.notify_email
-        message["Subject"] = f"Webhook {name} {what}".replace("\r", " ").replace("\n", " ")
-        lines = [
-            f"The webhook {name} of {account.name} {what}.",
-            "",
-            f"Why: {reason}",
-            f"Address: {webhook.settings.url_shown}",
-            f"Id: {ids.show('wh_', webhook.id)}",
-            "",
-            advice,
-        ]
-        if self._public_url:
-            lines += ["", f"{self._public_url}/v1/webhooks/{ids.show('wh_', webhook.id)}"]
-        message.set_content("\n".join(lines))
-        try:
-            self._queue.put_nowait(message)
-        except asyncio.QueueFull:
-            log.warning("notice_dropped", extra={"webhook": ids.show("wh_", webhook.id)})
-
-    async def _run(self, server: "_Server") -> None:
-        while True:
-            message = await self._queue.get()
-            for wait_s in (*_RETRIES_S, None):
-                try:
-                    await server.send(message)
-                    break
-                except (aiosmtplib.SMTPException, OSError) as error:
-                    log.warning("notice_unsent", extra={"reason": str(error)})
-                    if wait_s is None or isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-                        break
-                    await asyncio.sleep(wait_s)
-
-
-class _Server:
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-            raise Misconfigured("TOCSIN_SMTP_URL is no smtp://user:password@host:587/?from=… or smtps://… address")
-        self._host = parts.hostname
-        self._tls = parts.scheme == "smtps"
-        self._port = parts.port or (465 if self._tls else 587)
-        self._user = unquote(parts.username) if parts.username else None
-        self._password = unquote(parts.password) if parts.password else None
-        named = [value for name, _, value in (pair.partition("=") for pair in parts.query.split("&")) if name == "from"]
-        self.sender = unquote(named[0]) if named else (self._user or f"tocsin@{self._host}")
-
-    async def send(self, message: EmailMessage) -> None:
-        await aiosmtplib.send(
-            message,
-            hostname=self._host,
-            port=self._port,
-            username=self._user,
-            password=self._password,
-            use_tls=self._tls,
-            timeout=_TIMEOUT_S,
+    def draft(self, webhook: Webhook, kind: NoticeKind, reason: str, at: Millis) -> Notice | None:
+        """The notice to write with a change; None where nobody could be told."""
+        if self._server is None:
+            return None
+        return Notice(
+            id=NoticeId(self._id_source.next()),
+            account_id=webhook.account_id,
+            webhook_id=webhook.id,
+            kind=kind,
+            reason=reason,
+            at=at,
         )
+
+    def wake(self) -> None:
+        """A notice was written."""
+        self._written.set()
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._written.clear()
+            try:
+                again_at = await self.send_due()
+            except TocsinError as error:
+                log.warning("notices_wait", extra={"reason": error.detail})
+                await self._rest(_STORE_WAIT_S)
+                continue
+            except Exception:
+                log.exception("mailer_failed")  # a defect; what is due stays so
+                await self._rest(_LOOK_S)
+                continue
+            await self._rest(_LOOK_S if again_at is None else (again_at - self._clock.now_ms()) / 1000)
+
+    async def _rest(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, min(wait_s, _LOOK_S))):
+                await self._written.wait()
+        except TimeoutError:
+            pass
+
+    async def send_due(self) -> Millis | None:
+        """Sends what is due, over one connection. While the server is paused, does nothing.
+
+        Returns:
+            When there is something to do again; None: when a notice is written.
+        """
+        if self._server is None:
+            return None
+        if self._clock.now_ms() < self._paused_until:
+            return self._paused_until
+        try:
+            while not self._stopping and (batch := await self._notices.due(self._clock.now_ms(), _BATCH)):
+                for notice in batch:
+                    if not self._stopping:
+                        await self._send(self._server, notice)
+            if self._connection is not None:
+                await self._connection.quit()
+        except MailTrouble as trouble:
+            self._pause(str(trouble))
+            return self._paused_until
+        finally:
+            if self._connection is not None:
+                self._connection.drop()
+                self._connection = None
+        return await self._notices.next_due()
+
+    async def _send(self, server: MailServer, notice: Notice) -> None:
+        """Raises `MailTrouble` where the server is not well; a mail that it was not asked to take stays due."""
+        if notice.id in self._gone:
+            await self._forget(notice)
+            return
+        if self._clock.now_ms() - notice.at > KEPT_MS:
+            self._end(notice, "expired", "notice_dropped", self._trouble)
+            await self._forget(notice)
+            return
+        to = await self._told(notice)
+        if to is None:
+            self._metrics.notice_ended("moot")
+            await self._forget(notice)
+            return
+        try:
+            recipient = on_the_wire(to.address)
+        except ValueError:
+            answer = Answer(Fate.REFUSED, "the account's notify_email is no address that a mail server takes")
+        else:
+            mail = compose(
+                notice,
+                to.account,
+                to.webhook,
+                sender=server.sender,
+                recipient=recipient,
+                public_url=self._public_url,
+                disabled_after_s=_disabled_after_s(to.account),
+            )
+            connection = await self._connected(server)
+            failpoints.reach("before_mail")
+            answer = await connection.send(recipient, mail.as_bytes())
+            failpoints.reach("after_mail")
+        await self._settle(notice, answer)
+        if not answer.well:
+            raise MailTrouble(answer.reason)
+
+    async def _connected(self, server: MailServer) -> MailConnection:
+        if self._connection is None:
+            try:
+                self._connection = await server.connect()
+            except MailTrouble:
+                self._metrics.mail_failures += 1
+                raise
+        return self._connection
+
+    async def _told(self, notice: Notice) -> "_Told | None":
+        """Whom to tell, and of what; None where there is nobody, or nothing to tell any more."""
+        webhook = await self._webhooks.get(notice.account_id, notice.webhook_id)
+        account = await self._accounts.get(notice.account_id)
+        if webhook is None or account is None or account.notify_email is None:
+            return None
+        if notice.kind is NoticeKind.FAILING:
+            still_so = webhook.state is WebhookState.ACTIVE
+        else:
+            still_so = webhook.state == notice.kind.value and webhook.status_since == notice.at
+        return _Told(account, webhook, account.notify_email) if still_so else None
+
+    async def _settle(self, notice: Notice, answer: Answer) -> None:
+        if answer.fate is Fate.LATER:
+            self._metrics.mail_failures += 1
+            self._trouble = answer.reason
+            wait_s = _WAITS_S[min(notice.tries, len(_WAITS_S) - 1)]
+            log.warning("notice_postponed", extra={**_shown(notice), "reason": answer.reason, "wait_s": wait_s})
+            await self._notices.postpone(notice, Millis(self._clock.now_ms() + wait_s * 1000))
+            return
+        self._failures = 0
+        if answer.fate is Fate.SENT:
+            self._metrics.notice_ended("sent")
+            log.info("notice_sent", extra={**_shown(notice), "kind": notice.kind.value})
+        else:
+            self._end(notice, "refused", "notice_refused", answer.reason)
+        await self._forget(notice)
+
+    def _end(self, notice: Notice, outcome: str, event: str, reason: str) -> None:
+        self._metrics.notice_ended(outcome)
+        log.warning(event, extra={**_shown(notice), "reason": reason})
+
+    async def _forget(self, notice: Notice) -> None:
+        """While the store cannot, it is remembered that this one must not go out again."""
+        self._gone.add(notice.id)
+        await self._notices.remove(notice)
+        self._gone.discard(notice.id)
+
+    def _pause(self, reason: str) -> None:
+        pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
+        self._failures += 1
+        self._paused_until = Millis(self._clock.now_ms() + pause_s * 1000)
+        self._trouble = reason
+        log.warning("mail_paused", extra={"reason": reason, "wait_s": pause_s})
+
+
+class _Told(NamedTuple):
+    account: Account
+    webhook: Webhook
+    address: str
+
+
+def _shown(notice: Notice) -> dict[str, str]:
+    return {"webhook": ids.show("wh_", notice.webhook_id), "notice": ids.show("ntc_", notice.id)}
+
+
+def _disabled_after_s(account: Account) -> float | None:
+    try:
+        return profiles.load(account.profile).disable.failing_for_s
+    except Misconfigured:  # a dialect of the operator's own that is no longer there
+        return None
