@@ -148,6 +148,7 @@ def _vocabulary() -> frozenset[str]:
     words = set(re.findall(r"[a-z][a-z0-9_]*", described))
     words |= {f"{spec.name}{'_total' if spec.kind == 'counter' else ''}" for spec in telemetry.METRICS}
     words |= set(telemetry.LOG_EVENTS) | set(failpoints.NAMES) | set(CODES) | set(PROFILES)
+    words |= {field for spec in telemetry.LOG_EVENTS.values() for field in spec.fields}
     words |= {str(one) for kind in (Cause, OutcomeKind, DeliveryState) for one in kind}
     words |= {field.name for field in msgspec.structs.fields(Settings)}
     words |= {"exists_one"}  # CEL's own
