@@ -167,7 +167,9 @@ class Mailer:
             await self._forget(notice)
             return
         if self._clock.now_ms() - notice.at > KEPT_MS:
-            self._end(notice, "expired", "notice_dropped", self._trouble)
+            webhook, named = _ids(notice)
+            log.warning("notice_dropped", extra={"webhook": webhook, "notice": named, "reason": self._trouble})
+            self._metrics.notice_ended("expired")
             await self._forget(notice)
             return
         to = await self._told(notice)
@@ -219,24 +221,24 @@ class Mailer:
         return _Told(account, webhook, account.notify_email) if still_so else None
 
     async def _settle(self, notice: Notice, answer: Answer) -> None:
+        webhook, named = _ids(notice)
         if answer.fate is Fate.LATER:
             self._metrics.mail_failures += 1
             self._trouble = answer.reason
             wait_s = _WAITS_S[min(notice.tries, len(_WAITS_S) - 1)]
-            log.warning("notice_postponed", extra={**_shown(notice), "reason": answer.reason, "wait_s": wait_s})
+            log.warning(
+                "notice_postponed",
+                extra={"webhook": webhook, "notice": named, "reason": answer.reason, "wait_s": wait_s},
+            )
             await self._notices.postpone(notice, Millis(self._clock.now_ms() + wait_s * 1000))
             return
         self._failures = 0
         if answer.fate is Fate.SENT:
-            self._metrics.notice_ended("sent")
-            log.info("notice_sent", extra={**_shown(notice), "kind": notice.kind.value})
+            log.info("notice_sent", extra={"webhook": webhook, "notice": named, "kind": notice.kind.value})
         else:
-            self._end(notice, "refused", "notice_refused", answer.reason)
+            log.warning("notice_refused", extra={"webhook": webhook, "notice": named, "reason": answer.reason})
+        self._metrics.notice_ended(answer.fate.value)
         await self._forget(notice)
-
-    def _end(self, notice: Notice, outcome: str, event: str, reason: str) -> None:
-        self._metrics.notice_ended(outcome)
-        log.warning(event, extra={**_shown(notice), "reason": reason})
 
     async def _forget(self, notice: Notice) -> None:
         """While the store cannot, it is remembered that this one must not go out again."""
@@ -258,8 +260,8 @@ class _Told(NamedTuple):
     address: str
 
 
-def _shown(notice: Notice) -> dict[str, str]:
-    return {"webhook": ids.show("wh_", notice.webhook_id), "notice": ids.show("ntc_", notice.id)}
+def _ids(notice: Notice) -> tuple[str, str]:
+    return ids.show("wh_", notice.webhook_id), ids.show("ntc_", notice.id)
 
 
 def _disabled_after_s(account: Account) -> float | None:
