@@ -1,27 +1,13 @@
 """Dialects, and a real JavaScript engine to ask."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.runtimes import Node
 from tocsin.clock import Millis
-from tocsin.profiles import Facts, Profile, load
-from tocsin.profiles.loader import read_profile
-
-DIALECTS = Path(__file__).parent / "dialects"
-
-# Which vendor's receiver each of the test dialects speaks to.
-SPOKEN = {
-    "standard": "standard",
-    "enveloped": "cloakradar",
-    "merged": "clickdefender",
-    "timestamped": "trcker",
-    "bare": "visits",
-    "versioned": "cue",
-}
+from tocsin.profiles import Facts, Profile, load, names
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +19,8 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture(scope="session")
 def dialects() -> Mapping[str, Profile]:
-    """Every form that CONTRACT §4 asks for, by the vendor whose receivers take it."""
-    return {
-        vendor: load(name) if name == "standard" else read_profile(DIALECTS / name) for name, vendor in SPOKEN.items()
-    }
+    """All that there are, by name."""
+    return {name: load(name) for name in names()}
 
 
 @pytest.fixture(scope="session")
