@@ -198,7 +198,7 @@ def test_their_secrets(dialects: Mapping[str, Profile]) -> None:
     assert [vendor for vendor in OTHERS if made[vendor] is None] == ["trcker"]
     for vendor in OTHERS:
         dialects[vendor].check_secret(made[vendor] or SECRET)
-        for secret in ("", "two words", "line\n", "é", "x" * 257):
+        for secret in ("", " blanks ", "line\n", "a\tb", "é", "x" * 257):
             with pytest.raises(Invalid) as caught:
                 dialects[vendor].check_secret(secret)
             assert caught.value.code == "secret_invalid"

@@ -1,7 +1,7 @@
 """What a webhook's settings must be before they are kept: each check names the value at fault and how to mend it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tocsin.engine.directory import AccountView
 from tocsin.engine.filters import compile_filter
@@ -9,6 +9,8 @@ from tocsin.engine.resolver import ResolveFailed, Resolver
 from tocsin.errors import Fault, Invalid
 from tocsin.model import WebhookSettings
 from tocsin.nearest import did_you_mean
+from tocsin.profiles import Profile
+from tocsin.profiles.signatures import header_pointer
 from tocsin.security.guard import Guard
 from tocsin.security.headers import check_custom_headers
 
@@ -78,25 +80,51 @@ def check_settings(view: AccountView, settings: WebhookSettings, headers: Mappin
     if settings.filter is not None:
         compile_filter(settings.filter)
     check_options(view, settings.options)
-    check_custom_headers(headers, view.profile.reserved_headers(settings.options))
+    check_custom_headers(headers, view.profile.own_headers)
+    signature, _ = view.profile.signs_in(settings.options)
+    if signature.lower() in {name.lower() for name in headers}:  # only an option can have brought them together
+        detail = f"the webhook has a header {signature} of its own, which would be sent twice; remove that one"
+        pointer = f"/options/{view.profile.signature.header_option}"
+        raise Invalid("two headers have one name", code="header_refused", faults=[Fault(pointer, detail)])
 
 
-def take_token(
-    view: AccountView, options: Mapping[str, Any], headers: Mapping[str, str]
-) -> tuple[dict[str, str], str | None]:
-    """Takes the shared token out of the headers, where a user has set it there (CONTRACT §4, `visits`).
+class Taken(NamedTuple):
+    """A webhook's headers without its token, and the secret that was asked for, in whichever way."""
 
-    It is the webhook's secret then, like any other: kept, rotated and masked in one place, and sent once.
+    headers: dict[str, str | None]
+    secret: str | None
+    replaces: str | None  # the header that held the token, in lower case
 
-    Args:
-        headers: checked already.
 
-    Returns:
-        The other headers, and the token; None: it is not among them.
+def take_secret(
+    profile: Profile, headers: Mapping[str, str | None], options: Mapping[str, Any], secret: str | None = None
+) -> Taken:
+    """A dialect may let its token be given as a header, for that is how its own form is filled in.
+
+    Raises:
+        Invalid: `secret_invalid`, `header_refused`, or two secrets are given.
     """
-    header = view.profile.token_header(options)
-    token = next((value for name, value in headers.items() if name.lower() == header), None)
-    return {name: value for name, value in headers.items() if name.lower() != header}, token
+    rest, token = profile.take_token(headers, options)
+    if token is not None:
+        name, value = token
+        try:
+            profile.check_secret(value)
+        except Invalid as error:
+            faults = [Fault(header_pointer(name), fault.detail) for fault in error.faults]
+            raise Invalid(error.detail, code=error.code, faults=faults) from None
+        if secret is not None and secret != value:
+            raise Invalid(
+                "two different secrets are given",
+                code="secret_invalid",
+                faults=[
+                    Fault("/secret", f"{name} is given too, with another value; leave one of them out"),
+                    Fault(header_pointer(name), "this header holds the secret, and secret is another one"),
+                ],
+            )
+        return Taken(rest, value, name.lower())
+    if secret is not None:
+        profile.check_secret(secret)
+    return Taken(rest, secret, None)
 
 
 def check_options(view: AccountView, options: Mapping[str, Any]) -> None:

@@ -150,6 +150,9 @@ class WebhookControl:
         view = await self._directory.view(account_id)
         profile = view.profile
         checks.check_channel(new.channel)
+        checks.check_options(view, new.options)
+        taken = checks.take_secret(profile, new.headers, new.options, new.secret)
+        headers = {name: value for name, value in taken.headers.items() if value is not None}
         settings = WebhookSettings(
             url_shown=new.url,
             events=checks.check_events(view, new.events),
@@ -157,22 +160,14 @@ class WebhookControl:
             description=new.description,
             channel=new.channel,
             filter=new.filter,
+            header_names=tuple(headers),
             rate_limit=new.rate_limit,
             max_in_flight=new.max_in_flight,
             options=new.options,
         )
-        checks.check_settings(view, settings, new.headers)
-        headers, token = checks.take_token(view, new.options, new.headers)
-        if new.secret is not None:
-            profile.check_secret(new.secret)
-            if token not in (None, new.secret):
-                raise Invalid(
-                    "the secret is given twice",
-                    code="secret_invalid",
-                    faults=[Fault("/secret", "a header carries another token already; give one of the two")],
-                )
+        checks.check_settings(view, settings, headers)
         url = await checks.check_url(self._guard, self._resolver, new.url, https_only=profile.limits.https_only)
-        secret = token or new.secret or profile.make_secret(random.token_bytes)
+        secret = taken.secret if taken.secret is not None else profile.make_secret(random.token_bytes)
         now = self._clock.now_ms()
         webhook_id = WebhookId(self._id_source.next())
         secrets = WebhookSecrets(url=url, headers=headers, secret=secret)
@@ -185,7 +180,7 @@ class WebhookControl:
             status_reason=None if new.enabled else "created disabled",
             status_since=now,
             muted_until=None,
-            settings=replace(settings, url_shown=url, header_names=tuple(headers)),
+            settings=replace(settings, url_shown=url),
             sealed=seal_secrets(self._vault, account_id, webhook_id, secrets),
             created_at=now,
             updated_at=now,
@@ -205,16 +200,29 @@ class WebhookControl:
             url = await checks.check_url(
                 self._guard, self._resolver, patch.url, https_only=view.profile.limits.https_only
             )
+        named = [name for name in patch.__struct_fields__ if getattr(patch, name) is not UNSET]
         events = None if patch.events is UNSET else checks.check_events(view, patch.events)
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
-            headers = merge_patch(secrets.headers, _respelled(patch.headers, secrets.headers))
             settings = webhook.settings
+            options = merge_patch(settings.options, patch.options)
+            checks.check_options(view, options)
+            given = patch.headers
+            if given is not UNSET and given is not None:
+                taken = checks.take_secret(view.profile, given, options)
+                given = taken.headers
+                if taken.replaces is not None:  # it may have been a header like any other until now
+                    given |= {name: None for name in secrets.headers if name.lower() == taken.replaces}
+                if taken.secret is not None and taken.secret != secrets.secret:
+                    secrets = replace(secrets, secret=taken.secret, previous_secret=None, overlap_until=None)
+                    named[:] = [*dict.fromkeys([*named, "secret"])]
+            headers = merge_patch(secrets.headers, _respelled(given, secrets.headers))
             settings = replace(
                 settings,
                 url_shown=url or settings.url_shown,
                 events=events or settings.events,
-                options=merge_patch(settings.options, patch.options),
+                header_names=tuple(headers),
+                options=options,
                 **{
                     name: value
                     for name in ("name", "description", "filter", "rate_limit", "max_in_flight")
@@ -222,13 +230,8 @@ class WebhookControl:
                 },
             )
             checks.check_settings(view, settings, headers)
-            headers, token = checks.take_token(view, settings.options, headers)
-            if token not in (None, secrets.secret):
-                secrets = replace(secrets, secret=token, previous_secret=None, overlap_until=None)
-            secrets = replace(secrets, url=url or secrets.url, headers=headers)
-            return replace(settings, header_names=tuple(headers)), secrets
+            return settings, replace(secrets, url=url or secrets.url, headers=headers)
 
-        named = [name for name in patch.__struct_fields__ if getattr(patch, name) is not UNSET]
         state = None
         if patch.enabled is not UNSET:
             state = WebhookState.ACTIVE if patch.enabled else WebhookState.DISABLED

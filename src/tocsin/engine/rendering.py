@@ -29,6 +29,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 def target(account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets) -> Target:
     own = {name.lower() for name in secrets.headers}
+    signature, _ = profile.signs_in(webhook.settings.options)
+    taken = profile.own_headers | {signature.lower()}
     return Target(
         webhook=webhook,
         secrets=secrets,
@@ -40,7 +42,7 @@ def target(account: Account, profile: Profile, webhook: Webhook, secrets: Webhoo
         masks_ips=masks_ips(account, profile),
         static_headers=(
             *(header for header in _STATIC if header[0].lower() not in own),
-            *((name, value) for name, value in secrets.headers.items() if name.lower() not in profile.own_headers),
+            *((name, value) for name, value in secrets.headers.items() if name.lower() not in taken),
         ),
     )
 
@@ -114,6 +116,9 @@ def masked(to: Target, request: Request) -> tuple[tuple[str, str], ...]:
     if not secrets.headers and not to.profile.shows_secret:
         return request.headers
     custom = {name.lower() for name in secrets.headers}
+    header, scheme = to.profile.signs_in(to.webhook.settings.options)
+    if scheme == "token":
+        custom.add(header.lower())
     hidden = {value for value in (secrets.secret, secrets.previous_secret) if value}
     return tuple(
         (name, MASK if name.lower() in custom or value in hidden else value) for name, value in request.headers

@@ -114,13 +114,22 @@ class Profile:
         """
         secret_forms.check(self._secret, text)
 
-    def token_header(self, options: Mapping[str, object]) -> str | None:
-        """The header, in lower case, that carries the secret itself under these options; None: none does."""
-        return self._signer.token_header(options)
+    def take_token(
+        self, headers: Mapping[str, str | None], options: Mapping[str, object]
+    ) -> tuple[dict[str, str | None], tuple[str, str] | None]:
+        """Parts a webhook's own headers from the token that is given as one of them, where the dialect allows that.
 
-    def reserved_headers(self, options: Mapping[str, object]) -> frozenset[str]:
-        """The names, in lower case, that users may not set under these options."""
-        return self._signer.reserved_headers(options)
+        Returns:
+            The other headers, and the token's header, as it was spelled, with its value.
+
+        Raises:
+            Invalid: `header_refused`: this webhook sends no token, or two are given.
+        """
+        return self._signer.take_token(headers, options)
+
+    def signs_in(self, options: Mapping[str, object]) -> tuple[str, str]:
+        """The header and the scheme of a webhook with these options; no header where the scheme has its own."""
+        return self._signer.chosen(options)
 
     @property
     def option_names(self) -> frozenset[str]:

@@ -35,7 +35,7 @@ SEED_BYTES = 32  # an ed25519 secret key; serialised alone, or followed by its p
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110 §5.6.2
 _RESERVED = frozenset({"host", "transfer-encoding", "connection", "expect", "cookie", "user-agent"})  # CONTRACT §8
 _TRANSPORT_PREFIXES = ("content-", "proxy-")
-_RESERVED_PREFIXES = (*_TRANSPORT_PREFIXES, "webhook-")
+_RESERVED_PREFIXES = (*_TRANSPORT_PREFIXES, "webhook-", "tocsin-")
 _CACHED_KEYS = 4096  # decoded keys kept at hand: one a busy webhook, a few hundred bytes each
 
 
@@ -104,16 +104,6 @@ class Signer:
         """The header that carries that fact."""
         return self._sources.get(source)
 
-    def token_header(self, options: Mapping[str, object]) -> str | None:
-        """The header, in lower case, that carries the secret itself under these options; None: none does."""
-        header, scheme = self._chosen(options)
-        return header.lower() if scheme == "token" else None
-
-    def reserved_headers(self, options: Mapping[str, object]) -> frozenset[str]:
-        """The names, in lower case, that users may not set under these options: a digest has its header to itself."""
-        header, scheme = self._chosen(options)
-        return self.own_headers | ({header.lower()} if header and scheme != "token" else set())
-
     @property
     def option_names(self) -> frozenset[str]:
         """The options of a webhook that the signature reads."""
@@ -157,15 +147,52 @@ class Signer:
         for name, text in self._extra:
             headers.append((name, text(facts)))
         if secrets:
-            header, scheme = (self._header, self._spec.scheme) if self._plain else self._chosen(options)
+            header, scheme = (self._header, self._spec.scheme) if self._plain else self.chosen(options)
             headers.append((header, self._prefix + _SCHEMES[scheme](secrets[0], body, at // 1000)))
         return tuple(headers)
 
-    def _chosen(self, options: Mapping[str, object]) -> tuple[str, str]:
+    def take_token(
+        self, headers: Mapping[str, str | None], options: Mapping[str, object]
+    ) -> tuple[dict[str, str | None], tuple[str, str] | None]:
+        """Parts a webhook's own headers from the token that is given as one of them, where the dialect allows that.
+
+        Returns:
+            The other headers, and the token's header, as it was spelled, with its value.
+
+        Raises:
+            Invalid: `header_refused`: this webhook sends no token, or two are given.
+        """
+        if not self._spec.user_may_set:
+            return dict(headers), None
+        header, scheme = self.chosen(options)
+        names = {self._header.lower(), header.lower()}
+        given = {name: value for name, value in headers.items() if name.lower() in names and value is not None}
+        rest = {name: value for name, value in headers.items() if name.lower() not in names}
+        if not given:
+            return rest, None
+        faults = []
+        if scheme != "token":
+            why = "this webhook signs its requests, and this header holds the signature; give the key as secret"
+            faults = [Fault(header_pointer(name), why) for name in given]
+            if self._spec.scheme_option:
+                faults.append(Fault(f"/options/{self._spec.scheme_option}", "only a token can be given as a header"))
+        elif len(set(given.values())) > 1:
+            faults = [Fault(header_pointer(name), "the token is given twice, with two values") for name in given]
+        if faults:
+            raise Invalid("this header is no token", code="header_refused", faults=faults)
+        return rest, next(iter(given.items()))
+
+    def chosen(self, options: Mapping[str, object]) -> tuple[str, str]:
+        """The header and the scheme of a webhook with these options; the header is empty for standard-webhooks."""
         spec = self._spec
         header = options.get(spec.header_option) if spec.header_option else None
         scheme = spec.schemes.get(str(options.get(spec.scheme_option, ""))) if spec.scheme_option else None
         return str(header or self._header), scheme or spec.scheme
+
+
+def header_pointer(name: str) -> str:
+    """RFC 6901, into a webhook as it is asked for."""
+    return f"/headers/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 def _check_header_names(signature: str | None, others: Sequence[str]) -> None:
