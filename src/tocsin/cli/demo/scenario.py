@@ -13,6 +13,8 @@ _SCALE = 0.002
 # Where a delivery must use up its whole schedule, that must be over while the hanging receiver is still waited for.
 _EXHAUSTED_WITHIN_S = 8.0
 
+_PATIENCE_S = 15
+
 Share = Literal["everything", "some", "few", "one"]
 
 
@@ -30,6 +32,7 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """What must become of each delivery, and of the webhook.
 
     `held`: the delivery waits in the end, since its webhook is disabled; it is then cancelled through the API.
+    `webhook` other than active: only the first event came to it.
     """
 
     steps: tuple[Step, ...]
@@ -39,7 +42,10 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One receiver, and the webhook that each account has for it. `share`: how much of the traffic it gets."""
+    """One receiver, and the webhook that each account has for it.
+
+    `share`: how much of the traffic it gets; `plays`: whether it has a part for accounts of that profile.
+    """
 
     name: str
     does: str
@@ -47,6 +53,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     reply: Callable[[Arrival], Reply | None]
     fate: Callable[[Profile], Fate]
     story: str
+    plays: Callable[[Profile], bool] = lambda _: True
 
 
 _TAKEN = Step("succeeded", 200)
@@ -67,7 +74,7 @@ PARTS = (
         share="everything",
         reply=lambda _: Reply(),
         fate=lambda _: Fate(steps=(_TAKEN,), ends="succeeded"),
-        story="Every event arrived once, at the first attempt.",
+        story="each event arrives once, at its first attempt.",
     ),
     Part(
         name="fails twice",
@@ -78,7 +85,7 @@ PARTS = (
             steps=(Step("http_error", 500), Step("http_error", 503), _TAKEN),
             ends="succeeded",
         ),
-        story="Each event was refused twice and delivered by its second retry, with the same id and a fresh signature.",
+        story="each event is delivered by its second retry, with the same id and a fresh signature.",
     ),
     Part(
         name="hangs",
@@ -86,7 +93,11 @@ PARTS = (
         share="few",
         reply=lambda arrival: None if arrival.nth == 1 else Reply(),
         fate=lambda _: Fate(steps=(Step("timeout"), _TAKEN), ends="succeeded"),
-        story="Each first attempt was cut at the profile's time limit, which no setting shortens; its retry delivered.",
+        story=(
+            "it is cut at the profile's time limit, which no setting shortens, and its retry delivers. Profiles that "
+            f"wait for longer than {_PATIENCE_S} s have no such receiver here: the demonstration is over before."
+        ),
+        plays=lambda profile: profile.timeout_s <= _PATIENCE_S,
     ),
     Part(
         name="gone",
@@ -95,8 +106,10 @@ PARTS = (
         reply=lambda _: Reply(status=410),
         fate=_gone_fate,
         story=(
-            "410 means that nobody wants more. Where the profile says so, the webhook was disabled at once: what waits "
-            "for it is held (here it is then cancelled through the API), and later events are not sent to it."
+            "where the profile says so, the webhook is disabled at once, and what waits for it is held (here it is "
+            "then cancelled through the API). Elsewhere that is a failure like any other: the delivery fails when its "
+            "schedule is used up, and where the profile says so the webhook with it. A webhook that has been stopped "
+            "gets no later events; they are kept."
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Events for the demonstration: the catalogue's own examples, each one different."""
+"""Traffic for the demonstration: the same day in the words of each profile, made of the catalogues' own examples."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,32 @@ import msgspec
 from tocsin.profiles import Profile
 
 _NAMES = ("Nordwind", "Zürich Métro", "東京 Ads", "Ω-Traffic", "Söder & Söhne", "Кампания 7", "Été 🚀", 'O"Brien\\Co')
-_EACH = 16  # events of each type: of the 25 types of `standard`, 400
-_FEW = 4
-SINGLE = 100  # so many are posted one by one, the others in batches
+
+# A day, as the catalogues tell it: how often each thing happens, and what the dialects call it. A profile has as much
+# of it as it has words for; what only a profile of the user's own knows happens as often as the rarest.
+_DAY: Sequence[tuple[int, Sequence[str]]] = (
+    (48, ("ad.impression", "impression.created")),
+    (40, ("NEW_VISIT", "visit.created")),
+    (32, ("ad.click", "click.created", "click.new")),
+    (24, ("NEW_VISITOR", "visitor.created")),
+    (20, ("ad.conversion", "conversion.created", "conversion.new")),
+    (16, ("fraud.high_risk", "high_risk_visitor", "threat.high_risk", "visitor.high_risk")),
+    (12, ("conversion.approved",)),
+    (12, ("bot.detected",)),
+    (12, ("vpn.detected",)),
+    (10, ("fraud.detected", "fraud_detected")),
+    (8, ("conversion.rejected",)),
+    (8, ("cloaker.detected",)),
+    (6, ("partner.applied",)),
+    (4, ("partner.approved", "partner.banned")),
+    (4, ("campaign.created", "campaign.paused", "campaign.resumed", "campaign.updated")),
+    (4, ("alert.budget", "budget.threshold")),
+)
+_SELDOM = 3
+_FEW_TYPES = 3  # a catalogue of so many types has one to spare for the receivers that hang or are gone
+
+FEW = 4  # events for the receiver that hangs: fewer than a webhook may have under way from its first delivery on
+SINGLE = 60  # so many of an account's events are posted one by one, the others in batches
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     some_types: tuple[str, ...]  # for the receiver that fails twice
     few_type: str  # for the one that hangs: all of its events are in `first`
-    one_type: str  # for the one that is gone: one event in `first`
+    one_type: str  # for the one that is gone: one event in `first`; where there are few types, the same as `few_type`
     first: tuple[Planned, ...]
     rest: tuple[Planned, ...]
 
@@ -36,18 +59,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def plan(profile: Profile, seed: int) -> Plan:
     """The same for the same seed."""
     luck = random.Random(seed)  # noqa: S311 - variety, no secret
-    types = sorted(profile.catalogue)
-    few_type, one_type = types[0], types[1 % len(types)]
-    others = [name for name in types if name not in (few_type, one_type)] or types
-    first = [_varied(profile, few_type, luck, number) for number in range(_FEW)]
+    often = {name: count for count, names in _DAY for name in names}
+    counts = {name: often.get(name, _SELDOM) for name in sorted(profile.catalogue)}
+    rarest = sorted(counts, key=lambda name: counts[name])
+    few_type = rarest[0]
+    one_type = rarest[1] if len(rarest) > _FEW_TYPES else few_type
+    others = [name for name in counts if name not in (few_type, one_type)] or [few_type]
+    first = [_varied(profile, few_type, luck, number) for number in range(FEW)]
     if one_type != few_type:
         first.append(_varied(profile, one_type, luck, 0))
-    again = [one_type] if profile.disable.gone_disables and one_type != few_type else []
-    rest = [_varied(profile, name, luck, number) for name in (*others, *again) for number in range(1, _EACH + 1)]
+    later = {name: counts[name] for name in others}
+    if stops_by_itself(profile) and one_type != few_type:
+        later[one_type] = counts[one_type]  # they meet a webhook that is stopped
+    rest = [_varied(profile, name, luck, number) for name, count in later.items() for number in range(FEW, FEW + count)]
     luck.shuffle(rest)
     return Plan(
         some_types=tuple(others[::5]), few_type=few_type, one_type=one_type, first=tuple(first), rest=tuple(rest)
     )
+
+
+def stops_by_itself(profile: Profile) -> bool:
+    """Whether a receiver that is gone stops the webhook."""
+    return profile.disable.gone_disables or profile.disable.on_exhausted
 
 
 def _varied(profile: Profile, name: str, luck: random.Random, number: int) -> Planned:
