@@ -96,8 +96,8 @@ def _vary(value: Any, luck: random.Random, key: str = "") -> Any:
         return {name: _vary(one, luck, name) for name, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_vary(one, luck, key) for one in value]
-    if isinstance(value, str) and value and (key == "id" or key.endswith("_id")):
+    if isinstance(value, str) and value and (key == "id" or key.endswith(("_id", "Id"))):
         return f"{value}-{luck.getrandbits(32):08x}"
-    if isinstance(value, str) and key == "name":
+    if isinstance(value, str) and (key == "name" or key.endswith(("_name", "Name"))):
         return luck.choice(_NAMES)
     return value

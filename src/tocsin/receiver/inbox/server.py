@@ -25,6 +25,8 @@ Responder = Callable[[Arrival], Awaitable[Reply | None]]
 
 _MAX_BODY_BYTES = 4 << 20  # events hold 1 MiB at most; an envelope and another sender's habits beside it
 _MAX_HEAD_BYTES = 64 << 10
+# Longer than the sender keeps an idle connection (60 to 90 s): whoever closes first must not be who is sent to.
+_KEEP_ALIVE_S = 120
 
 
 class Inbox:
@@ -92,6 +94,7 @@ class Inbox:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=1,
             )
         )
