@@ -193,6 +193,7 @@ class Subscription:
 
     def __init__(self, shop: Shop, hook: Json, receiver: Receiver) -> None:
         self.shop = shop
+        self.hook = hook
         self.id: str = hook["id"]
         self.secret: str = hook["secret"]
         self.receiver = receiver
