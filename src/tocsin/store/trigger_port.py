@@ -1,0 +1,99 @@
+"""The seam for triggers: what is remembered of an account, its log of activities, its timers.
+
+An account's trigger state has one version. A batch is decided on what was read at that version and written only if it
+is still the version; otherwise nothing is written and the batch is decided again. So counters, first sights and the
+events that they fire are one transaction, whoever else is at work.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tocsin.clock import Millis
+from tocsin.model import AccountId
+from tocsin.store.port import Ingested, NewEvent
+
+
+class NewActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the log. `result`: what its publisher was told, as JSON, for the answer to a duplicate."""
+
+    id: int
+    kind: str
+    at: Millis
+    accepted_at: Millis
+    external_id: str | None
+    digest: bytes  # 16 bytes over what makes two activities the same content; used only with an `external_id`
+    data: bytes  # as it came, compact JSON
+    result: bytes
+    visitor_id: str | None
+
+
+class KnownActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """The first activity that had an external id. Its namespace is not that of events."""
+
+    id: int
+    digest: bytes
+    result: bytes
+
+
+class TriggerAsk(msgspec.Struct, frozen=True, kw_only=True):
+    account_id: AccountId
+    keys: frozenset[str]
+    external_ids: frozenset[str] = frozenset()
+
+
+class TriggerRead(msgspec.Struct, frozen=True, kw_only=True):
+    """`values`: of every key asked for, None where there is nothing (or it has expired)."""
+
+    version: int
+    values: Mapping[str, bytes | None]
+    known: Mapping[str, KnownActivity]  # by external id
+
+
+class TriggerWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one account's batch changes: durable together or not at all."""
+
+    account_id: AccountId
+    version: int  # as read
+    activities: tuple[NewActivity, ...]
+    puts: Mapping[str, tuple[bytes, Millis | None]]  # the value, and when it may be forgotten
+    drops: frozenset[str]
+    timers: Mapping[str, Millis | None]  # by name: when due; None: removed
+    events: tuple[NewEvent, ...]
+
+
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    account_id: AccountId
+    name: str
+    due_at: Millis
+
+
+class Triggers(Protocol):
+    async def read(self, asks: Sequence[TriggerAsk], now: Millis) -> Sequence[TriggerRead | None]:
+        """One consistent read for all asks, in order; None: there is no such account (any more)."""
+        ...
+
+    async def write(self, writes: Sequence[TriggerWrite], epoch: int) -> Sequence[Ingested]:
+        """Each account's write by itself, all in one transaction: `Accepted`, `Stale` (the trigger version or an
+        event's `config_version` is no longer the one), `AccountGone` or `Unstorable`.
+        """
+        ...
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Timer]:
+        """Timers that are due, the longest due first."""
+        ...
+
+    async def next_due(self) -> Millis | None:
+        """When the next timer is due; None: there is none."""
+        ...
+
+    async def scan(self, account_id: AccountId, prefix: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """What is remembered under keys with that prefix, beyond `after`, in the order of keys."""
+        ...
+
+    async def activities(
+        self, account_id: AccountId, *, since: Millis, until: Millis, after: int, limit: int
+    ) -> Sequence[NewActivity]:
+        """The log in the order of commits (ids), accepted in that time, beyond the id `after`."""
+        ...

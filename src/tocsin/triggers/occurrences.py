@@ -1,0 +1,82 @@
+"""What rules find out, in the words of no dialect. `firing` turns an occurrence into a dialect's event, or into none.
+
+Facts are nested dicts with snake_case keys. Every occurrence of an activity carries that activity's `data` (CONTRACT
+§5), completed; below, what is added. Amounts are `Decimal`, ids keep their JSON type, instants are `Millis`.
+
+    click, visit, impression    score, label, action, reasons [{rule, points}] (click and visit)
+    visitor                     a visitor's first visit or click: first_seen
+    fraud, suspicious           as click; visitor_first: whether this label is new for the visitor (by the rule that a
+                                label fires once per visitor and again only when it rises); fraud_type, indicators
+                                [names], estimated_loss
+    brand_risk                  a click's score is above the account's threshold: threshold
+    bot                         bot {type, confidence, indicators}
+    vpn                         vpn {provider}, proxy; tor
+    cloaker                     cloaker {name, indicators}
+    conversion                  status; the visitor and campaign of its click where they are known
+    conversion_approved         as conversion, as it is now; automatic: by hold time
+    conversion_rejected         as conversion; reason
+    partner_applied, partner_approved, partner_banned
+    cap                         cap {window: daily|weekly|monthly|global, limit, count, window_start, window_end}
+    campaign_created, campaign_updated, campaign_resumed        campaign {…}, changed [names]
+    campaign_paused             campaign {…}, reason: cap_reached|budget_exhausted|manual|…, detail (a sentence)
+    budget_threshold            budget {scope: total|daily, percent, amount, spent, period_start}, campaign
+    budget_exhausted            budget {amount, spent}, campaign, performance {impressions, clicks, conversions, ctr,
+                                average_cpb}
+    alert                       alert {id, metric, op, threshold, value, window_s, campaign}
+    daily_summary               summary {date, total_visitors, clean_count, suspicious_count, fraud_count,
+                                fraud_rate ("2.0%"), top_rules [{rule, count}]}
+    billing                     the activity's data
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tocsin.clock import Millis
+
+NAMES = frozenset(
+    {
+        "click",
+        "visit",
+        "visitor",
+        "impression",
+        "fraud",
+        "suspicious",
+        "brand_risk",
+        "bot",
+        "vpn",
+        "cloaker",
+        "conversion",
+        "conversion_approved",
+        "conversion_rejected",
+        "partner_applied",
+        "partner_approved",
+        "partner_banned",
+        "cap",
+        "campaign_created",
+        "campaign_updated",
+        "campaign_resumed",
+        "campaign_paused",
+        "budget_threshold",
+        "budget_exhausted",
+        "alert",
+        "daily_summary",
+        "billing",
+    }
+)
+
+
+class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
+    name: str  # of NAMES
+    at: Millis
+    facts: Mapping[str, Any]
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What scoring says of a click or visit."""
+
+    score: int  # 0 to 100
+    label: str  # CLEAN, SUSPICIOUS, FRAUD
+    action: str  # ALLOW, REVIEW, BLOCK
+    reasons: tuple[tuple[str, int], ...]  # rule and points, in the order in which the rules are listed
