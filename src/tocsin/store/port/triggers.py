@@ -12,7 +12,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId
-from tocsin.store.port import Ingested, NewEvent
+from tocsin.store.port.journal import Ingested, NewEvent
 
 
 class NewActivity(msgspec.Struct, frozen=True, kw_only=True):

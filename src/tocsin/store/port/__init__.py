@@ -1,0 +1,106 @@
+"""The seam between Tocsin and its database: role protocols and what passes through them.
+
+A store holds:
+
+    append-only     event, attempt, webhook_version, audit
+    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs, notice
+    small           account, api_key, event_type, webhook, idempotency, dedupe
+
+Which lanes have a backlog and when each is next due is derived from the deliveries that wait; no row repeats it. How
+the rows are laid out is each store's own affair (SQLite: ``docs/decisions/0002-sqlite-schema.md``).
+
+Errors, from any call: `errors.Unavailable` where the database cannot answer now (nothing was changed, or, said in
+`code="commit_unknown"`, it is unknown whether it was).
+"""
+
+from tocsin.store.port.housekeeping import Housekeeping, Purged
+from tocsin.store.port.idempotency import Idempotency, StoredAnswer
+from tocsin.store.port.journal import (
+    NOTHING_CLAIMED,
+    Accepted,
+    AccountGone,
+    ClaimAnswer,
+    Claimed,
+    ContentConflict,
+    Duplicate,
+    FanOutJob,
+    Ingested,
+    Journal,
+    LaneFacts,
+    NewDelivery,
+    NewEvent,
+    Ownership,
+    Settlement,
+    Stale,
+    Unstorable,
+)
+from tocsin.store.port.notices import Notices
+from tocsin.store.port.records import DeliveryFilter, EventFilter, Records
+from tocsin.store.port.settings import (
+    Accounts,
+    AuditEntry,
+    Catalogue,
+    Change,
+    Keys,
+    Page,
+    Snapshot,
+    Snapshots,
+    WebhookEdit,
+    Webhooks,
+)
+from tocsin.store.port.store import Store
+from tocsin.store.port.triggers import (
+    KnownActivity,
+    NewActivity,
+    Timer,
+    TriggerAsk,
+    TriggerRead,
+    Triggers,
+    TriggerWrite,
+)
+
+__all__ = [
+    "NOTHING_CLAIMED",
+    "Accepted",
+    "AccountGone",
+    "Accounts",
+    "AuditEntry",
+    "Catalogue",
+    "Change",
+    "ClaimAnswer",
+    "Claimed",
+    "ContentConflict",
+    "DeliveryFilter",
+    "Duplicate",
+    "EventFilter",
+    "FanOutJob",
+    "Housekeeping",
+    "Idempotency",
+    "Ingested",
+    "Journal",
+    "Keys",
+    "KnownActivity",
+    "LaneFacts",
+    "NewActivity",
+    "NewDelivery",
+    "NewEvent",
+    "Notices",
+    "Ownership",
+    "Page",
+    "Purged",
+    "Records",
+    "Settlement",
+    "Snapshot",
+    "Snapshots",
+    "Stale",
+    "Store",
+    "StoredAnswer",
+    "Timer",
+    "TriggerAsk",
+    "TriggerRead",
+    "TriggerWrite",
+    "Triggers",
+    "Unstorable",
+    "WebhookEdit",
+    "Webhooks",
+]

@@ -1,0 +1,34 @@
+"""What keeps the database in order."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from tocsin.clock import Millis
+
+
+class Purged(msgspec.Struct, frozen=True, kw_only=True):
+    bodies: int = 0
+    events: int = 0
+    deliveries: int = 0
+    attempts: int = 0
+    dedupe: int = 0
+    idempotency: int = 0
+    accounts: int = 0
+
+
+class Housekeeping(Protocol):
+    async def purge(
+        self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
+    ) -> Purged:
+        """Removes up to `limit` rows of each kind that are older; never anything of a delivery that has not ended."""
+        ...
+
+    async def check(self) -> Sequence[str]:
+        """What is wrong with the database, for `tocsin doctor`; empty: nothing."""
+        ...
+
+    async def meta(self, name: str) -> str | None: ...
+
+    async def set_meta(self, name: str, value: str) -> None: ...

@@ -1,0 +1,216 @@
+"""Events, deliveries and attempts as they move: the hot path; and who may write."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tocsin.clock import Millis
+from tocsin.model import AccountId, Attempt, DeliveryId, DeliveryState, EventId, Notice, Trigger, WebhookId
+
+
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """`claimed`: the caller owns the lane, has room, and sends it as soon as it is durable."""
+
+    id: DeliveryId
+    webhook_id: WebhookId
+    claimed: bool
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event with its deliveries: durable together or not at all."""
+
+    id: EventId
+    account_id: AccountId
+    type: str
+    timestamp: Millis
+    accepted_at: Millis
+    data: bytes
+    external_id: str | None
+    digest: bytes  # 16 bytes over what makes two events the same content; used only with an `external_id`
+    source: str
+    config_version: int  # matched by; another one in the store means `Stale`
+    matched: int
+    visitor_id: str | None
+    deliveries: tuple[NewDelivery, ...]
+    fan_out: bool = False  # more webhooks than are written at once: `deliveries` is empty, a job is recorded
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """Durable."""
+
+
+class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
+    """The external id is known, with the same content: this is the first one."""
+
+    event_id: EventId
+    timestamp: Millis
+    matched: int
+
+
+class ContentConflict(msgspec.Struct, frozen=True, kw_only=True):
+    """The external id is known, with other content."""
+
+    event_id: EventId
+
+
+class Stale(msgspec.Struct, frozen=True, kw_only=True):
+    """The account changed since the event was matched: match again."""
+
+
+class AccountGone(msgspec.Struct, frozen=True, kw_only=True):
+    """The account was deleted."""
+
+
+class Unstorable(msgspec.Struct, frozen=True, kw_only=True):
+    """The database refuses this very event; the others of its batch are not concerned."""
+
+    reason: str
+
+
+Ingested = Accepted | Duplicate | ContentConflict | Stale | AccountGone | Unstorable
+
+
+class FanOutJob(msgspec.Struct, frozen=True, kw_only=True):
+    """An event whose deliveries are still being written, webhook ids in rising order."""
+
+    event_id: EventId
+    account_id: AccountId
+    config_version: int
+    after: int  # the last webhook id done
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery given to its lane's owner, with all that is needed to render it."""
+
+    id: DeliveryId
+    event_id: EventId
+    webhook_id: WebhookId
+    account_id: AccountId
+    type: str
+    timestamp: Millis
+    data: bytes
+    attempts: int  # made so far
+    tries: int  # scheduled attempts that count against the schedule, so far
+    claim_count: int  # how often it was claimed since its last settled attempt: 1 unless owners died with it
+    trigger: Trigger = Trigger.SCHEDULE
+
+
+class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`next_due`: of each lane asked for, when its first delivery that still waits is due; None: none waits."""
+
+    claimed: tuple[Claimed, ...]
+    next_due: Mapping[WebhookId, Millis | None]
+
+
+NOTHING_CLAIMED = ClaimAnswer(claimed=(), next_due={})
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a claimed delivery after one attempt.
+
+    `state` is final (succeeded, failed, cancelled) or `RETRYING` with `due_at`.
+    """
+
+    delivery_id: DeliveryId
+    attempt: Attempt
+    state: DeliveryState
+    due_at: Millis | None
+    tries: int  # the new count
+    settled_at: Millis
+
+
+class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new owner must know of a lane that is not simply empty and well."""
+
+    webhook_id: WebhookId
+    account_id: AccountId
+    next_due: Millis | None
+    failing_since: Millis | None  # start of the unbroken run of failed attempts
+    warned_at: Millis | None
+
+
+class Journal(Protocol):
+    """Events, deliveries and attempts as they move. Every write carries the owner's `epoch`; a stale one is refused
+    with `Unavailable(code="not_owner")`, and nothing of it is written.
+    """
+
+    async def ingest(self, events: Sequence[NewEvent], epoch: int) -> Sequence[Ingested]:
+        """Writes all events with their deliveries in one transaction; answers when they are durable, in order."""
+        ...
+
+    async def fan_out_jobs(self, limit: int) -> Sequence[FanOutJob]: ...
+
+    async def fan_out(
+        self, job: FanOutJob, deliveries: Sequence[NewDelivery], *, after: int, done: bool, due_at: Millis
+    ) -> None:
+        """Writes a chunk of a job's deliveries and its progress; `done` removes the job."""
+        ...
+
+    async def claim(
+        self, wants: Sequence[tuple[WebhookId, int]], now: Millis, epoch: int, max_bytes: int = 16 << 20
+    ) -> ClaimAnswer:
+        """Takes the first `n` due deliveries of each lane, oldest due first, and marks them as being sent.
+
+        Stops once their bodies exceed `max_bytes` (after at least one); the lanes not reached keep their `next_due`.
+        """
+        ...
+
+    async def claim_one(
+        self, account_id: AccountId, delivery_id: DeliveryId, now: Millis, epoch: int
+    ) -> Claimed | DeliveryState | None:
+        """Takes one delivery for a manual retry, whatever its state, and remembers that state until it is settled
+        (see `Settlement`: it ends as `SUCCEEDED`, or as it was).
+
+        Returns:
+            The delivery; or its state where it cannot be taken (`SENDING`, `DIGESTED`, or its body is gone and it is
+            final); or None where the account has none such.
+        """
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None: ...
+
+    async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
+        """Writes a manual attempt: on `SUCCEEDED` the delivery ends so; otherwise it is put back as it was."""
+        ...
+
+    async def release(self, delivery_ids: Sequence[DeliveryId], epoch: int) -> None:
+        """Gives claimed deliveries back unsent: they wait again, with the due time they had."""
+        ...
+
+    async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:
+        """Ends a waiting delivery as cancelled; answers the state that it is in afterwards, None where unknown."""
+        ...
+
+    async def drop_waiting(self, webhook_id: WebhookId, now: Millis, limit: int) -> int:
+        """Ends up to `limit` waiting deliveries of a webhook as cancelled; how many. 0: none is left."""
+        ...
+
+    async def note_streak(
+        self,
+        webhook_id: WebhookId,
+        failing_since: Millis | None,
+        warned_at: Millis | None,
+        notice: Notice | None = None,
+    ) -> None:
+        """Keeps (or, with None, forgets) since when a webhook's attempts have failed without a break; and the warning
+        of it, both or neither.
+        """
+        ...
+
+    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
+        """The lanes with a backlog or a streak, by webhook id beyond `after`: how an owner learns of them."""
+        ...
+
+
+class Ownership(Protocol):
+    """Who owns the shards. One process owns all of SQLite: its file is locked while it runs."""
+
+    async def acquire(self, now: Millis) -> int:
+        """Becomes the owner and gives back, to its waiting state, what the one before had claimed; a manual attempt
+        that was under way leaves its delivery as it was.
+
+        Returns:
+            The epoch that every write must carry.
+        """
+        ...
