@@ -142,6 +142,11 @@ def test_profiles(terminal: Terminal) -> None:
     assert shown["schedule_s"] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
     assert shown["timeout_s"] == 15
     assert "click.created" in [one["name"] for one in shown["event_types"]]
+    for name, schedule in (
+        ("standard", "5 s, 5 m, 30 m, 2 h, 5 h"),
+        ("cue", "1 s, 4 s, 16 s, 64 s, 256 s (6 attempts)"),
+    ):
+        assert schedule in terminal.ok("profiles", "show", name).out
     entry = terminal.json("profiles", "show", "standard", "--type", "click.created")
     assert entry["schema"]["type"] == "object"
     assert entry["example"]

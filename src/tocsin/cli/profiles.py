@@ -158,4 +158,12 @@ def _disabling(profile: "Profile") -> list[str]:
 
 
 def _spans(seconds: tuple[float, ...]) -> str:
-    return ", ".join(span(one) for one in seconds)
+    return ", ".join(_whole_span(one) for one in seconds)
+
+
+def _whole_span(seconds: float) -> str:
+    """In the largest unit that it is a whole number of, as documents write a schedule: ``64 s``, not ``1.07 m``."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:g} s"
