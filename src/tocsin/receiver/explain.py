@@ -516,6 +516,9 @@ def _no_match(request: _Request) -> str:
         first = f"neither is {request.header} the secret, nor a digest made with it"
         if not _digests(request.value):
             first = f"the token in {request.header} is not the secret"
+            value = request.value
+            if request.dialect.other_schemes and re.fullmatch(r"[0-9a-f]{16,}", value):
+                first += f" (and {len(value)} hex digits are no digest either: a SHA-256 has 64)"
     more = "" if several else "; give both while it is rotated"
     body = (
         ""
