@@ -1,7 +1,7 @@
 """Whole bodies pass through a JavaScript engine unaltered, whatever a publisher sends. CONTRACT §4."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from tests.support.runtimes import Node
 from tocsin.clock import Millis
 from tocsin.profiles import Facts, load, names
 from tocsin.profiles.jsjson import stabilise
+from tocsin.profiles.masking import mask_ips
 
 # Keys that stand in an envelope, or that JavaScript treats in its own way.
 _own_keys = st.sampled_from(
@@ -23,7 +24,10 @@ _own_keys = st.sampled_from(
     ]
 )
 _CLICKDEFENDERS = ("event", "timestamp", "property")  # a publisher cannot replace these
-_extras = st.dictionaries(keys | _own_keys, values, max_size=8)
+_ips = st.one_of(st.ip_addresses().map(str), st.sampled_from(["::ffff:10.0.0.7", "10.1.2.3:80, \u2028::1"]), texts)
+_members = st.dictionaries(keys | _own_keys, values, max_size=8)
+_visitors = st.dictionaries(st.sampled_from(["ip", "client_ips", "10", "x"]), _ips | st.lists(_ips), max_size=3)
+_extras = st.builds(lambda members, visitor: members | {"visited by": visitor}, _members, _visitors)
 _names = st.lists(texts, min_size=1, max_size=4).map("".join)
 _external_ids = st.none() | st.from_regex(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 
@@ -68,6 +72,7 @@ def test_the_example_of_every_type(node: Node, profile_name: str) -> None:
     draw=st.data(),
     extra=_extras,
     style=styles,
+    masked=st.sampled_from([mask_ips, bytes]),
     name=_names,
     external_id=_external_ids,
     at=st.integers(0, 4_102_444_799_999),  # to the end of 2099
@@ -78,16 +83,20 @@ def test_any_event_of_any_type(
     draw: st.DataObject,
     extra: dict[str, Any],
     style: dict[str, Any],
+    masked: Callable[[bytes], bytes],
     name: str,
     external_id: str | None,
     at: int,
 ) -> None:
-    """Whatever stands beside the keys of a type, however it is spelled, whatever the account is called."""
+    """Whatever stands beside the keys of a type, however it is spelled, whatever the account is called; with IP
+    addresses masked or not.
+    """
     profile = load(profile_name)
     type_ = draw.draw(st.sampled_from(sorted(profile.catalogue)))
     example = profile.catalogue[type_].event_type.example
     published = {**extra, **example} if draw.draw(st.booleans()) else {**example, **extra}
-    value, data = stabilise(json.dumps(published, **style).encode())
+    data = masked(stabilise(json.dumps(published, **style).encode())[1])
+    value = orjson.loads(data)
     facts = _facts(profile_name, type_, data, account_name=name, account_external_id=external_id, timestamp=Millis(at))
     body = profile.render_body(facts)
     assert node.reparse(body) == body
