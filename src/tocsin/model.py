@@ -78,6 +78,10 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
 # --- webhooks ---------------------------------------------------------------------------------------------------
 
+# CONTRACT §1: every channel that a delivery can have gone through. Those that webhooks can be made with in this version
+# are `control.webhook_checks.CHANNELS`.
+CHANNEL_NAMES = ("standard", "slack", "telegram", "discord", "email", "postback")
+
 
 class WebhookState(StrEnum):
     ACTIVE = "active"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.conformity import profile_of
 from tests.api.site import GONE, HOOK, NEVER, LocalShop, Site
+from tests.support.waiting import until
 from tocsin.api import routes
 from tocsin.api.asgi import make_asgi
 from tocsin.api.bodies import Bodies
@@ -100,6 +101,21 @@ def test_queries_are_read_strictly(shop: LocalShop, query: str, pointer: str | N
     else:
         assert answer.status == 422
         assert [fault["pointer"] for fault in answer.json["errors"]] == [pointer]
+
+
+def test_deliveries_are_filtered_by_every_channel_there_is(site: Site, shop: LocalShop):
+    """Each channel's name is taken, `webhook` as another word for `standard`; what is none is told the nearest."""
+    hook = shop.webhook(HOOK)
+    event = shop.publish()
+    until(lambda: shop.delivery_of(event["id"], hook["id"]), "a delivery")
+    for channel in ("standard", "webhook"):
+        assert [one["channel"] for one in shop.deliveries(channel=channel)] == ["standard"]
+    for channel in ("slack", "telegram", "discord", "email", "postback"):
+        assert shop.deliveries(channel=channel) == []
+    for slip, meant in (("webhok", "webhook"), ("postbak", "postback"), ("Slack", "slack"), ("standart", "standard")):
+        answer = shop.call("GET", f"/v1/deliveries?channel={slip}")
+        assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "?channel")
+        assert f"did you mean '{meant}'" in answer.json["detail"]
 
 
 def test_a_slip_in_a_parameter_is_told_the_nearest(shop: LocalShop):

@@ -142,6 +142,9 @@ def test_a_failed_delivery_is_explained(owner: Terminal, shop: Shop, receiver: L
     assert "\x1b[31m" not in shown
     assert "database is down" not in owner.ok("deliveries", "show", listed["id"], "--brief").out
     assert "retrying" in owner.ok("deliveries", "list").out
+    assert owner.json("deliveries", "list", "--channel", "webhook") == [listed]
+    assert owner.json("deliveries", "list", "--channel", "postback") == []
+    assert "did you mean 'postback'" in owner("deliveries", "list", "--channel", "postbak").err
     assert owner("deliveries", "retry", listed["id"]).code == 6
     receiver.script("/failing", Answer())
     assert owner.json("deliveries", "retry", listed["id"])["trigger"] == "manual"

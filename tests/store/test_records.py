@@ -136,6 +136,29 @@ async def test_deliveries_are_filtered(world: World, limit: int):
     assert await all_deliveries(world, other, DeliveryFilter(webhook_id=chat.id), limit) == []
 
 
+@pytest.mark.parametrize("limit", [1, 3, 250])
+@pytest.mark.parametrize("state", ["under way", "settled"])
+async def test_postbacks_and_webhooks_stand_side_by_side_and_are_told_apart(world: World, limit: int, state: str):
+    """One event's deliveries through two channels are rows of one log, each shown with its channel and found by it."""
+    account = await world.account(profile="trcker")
+    postback = await world.webhook(account, settings={"channel": "postback"})
+    plain = await world.webhook(account)
+    made: dict[str, list[int]] = {"postback": [], "standard": []}
+    for _ in range(4):
+        event = await world.accept(account, postback, plain, claimed=True)
+        for channel, delivery in zip(("postback", "standard"), event.deliveries, strict=True):
+            made[channel].insert(0, delivery.id)
+            if state == "settled":
+                await world.settle(world.settlement(delivery.id))
+    both = sorted([*made["postback"], *made["standard"]], reverse=True)
+    assert await all_deliveries(world, account, DeliveryFilter(), limit) == both
+    for channel, ids in made.items():
+        assert await all_deliveries(world, account, DeliveryFilter(channel=channel), limit) == ids
+    assert await all_deliveries(world, account, DeliveryFilter(channel="slack"), limit) == []
+    rows, _ = await world.store.records.deliveries(account.id, DeliveryFilter(), ALL)
+    assert {row.id: row.channel for row in rows} == {id_: channel for channel, ids in made.items() for id_ in ids}
+
+
 async def test_a_page_ends_early_where_a_filter_passes_over_very_many(world: World):
     """However few rows a filter lets through, one call looks at a bounded number, and the pages together hold all."""
     account = await world.account()

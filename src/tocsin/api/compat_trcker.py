@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from tocsin import profiles
 from tocsin.api import compat, requests, wire
 from tocsin.api.compat import ErrorDetail
-from tocsin.api.openapi_webhooks import body_of
+from tocsin.api.openapi_webhooks import example_and_schema
 from tocsin.api.operations import Access, Answer, Call, Empty, Reply, operation
 from tocsin.api.problems import ErrorForm, Problem
 from tocsin.api.requests import Scope, header
@@ -242,7 +242,7 @@ async def trcker_list_events(call: Call) -> Reply:
     profile = profiles.load(PROFILE)
     data = []
     for event_type in await call.services.control.event_types.list(call.account_id):
-        example, schema = body_of(profile, event_type)
+        example, schema = example_and_schema(profile, event_type)
         data.append(
             TrckerEvent(
                 event=event_type.name, description=event_type.description, payload_schema=schema, example=example

@@ -6,14 +6,19 @@ import msgspec
 
 from tocsin.api import attempts, wire
 from tocsin.api.attempts import AttemptShown
+from tocsin.api.decoding import invalid
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.queries import id_of, since_until
 from tocsin.api.wire import DeliveryIdText, EventIdText, Instant, PageQuery, WebhookIdText
 from tocsin.control.values import Instant as InstantAsked
 from tocsin.engine.rendering import body_of
-from tocsin.errors import NotFound
-from tocsin.model import Delivery, DeliveryId, DeliveryState, Event, EventId, WebhookId
+from tocsin.errors import Fault, NotFound
+from tocsin.model import CHANNEL_NAMES, Delivery, DeliveryId, DeliveryState, Event, EventId, WebhookId
+from tocsin.nearest import did_you_mean
 from tocsin.store.port import DeliveryFilter
+
+# Whose delivery log shows postbacks beside webhooks filters by this word (Trcker's document, "Common questions").
+_OTHER_WORDS = {"webhook": "standard"}
 
 EXAMPLE: dict[str, Any] = {
     "id": "dlv_06f3k9w2zq8rt",
@@ -64,7 +69,17 @@ class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
     type: Annotated[str, msgspec.Meta(max_length=128, examples=["click.created"])] | None = None
     status: DeliveryState | None = None
     code: Annotated[int, msgspec.Meta(ge=100, le=999, description="status code of the last attempt")] | None = None
-    channel: Annotated[str, msgspec.Meta(max_length=32, examples=["standard"])] | None = None
+    channel: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=64,
+                description="`webhook` is another word for `standard`",
+                extra_json_schema={"enum": [*CHANNEL_NAMES, *_OTHER_WORDS]},
+            ),
+        ]
+        | None
+    ) = None
     since: InstantAsked | None = None
     until: InstantAsked | None = None
 
@@ -109,7 +124,7 @@ async def list_deliveries(call: Call) -> Reply:
         type=asked.type,
         state=asked.status,
         status_code=asked.code,
-        channel=asked.channel,
+        channel=None if asked.channel is None else _channel(asked.channel),
         since=since,
         until=until,
     )
@@ -183,6 +198,21 @@ async def cancel_delivery(call: Call) -> Reply:
     """
     await call.services.manual.cancel(call.account_id, DeliveryId(call.ids["delivery_id"]))
     return Reply(200, shown(await _delivery(call)))
+
+
+def _channel(name: str) -> str:
+    """Raises `Invalid`: a filter by what is no channel is a slip, not an empty list."""
+    known = (*CHANNEL_NAMES, *_OTHER_WORDS)
+    if name not in known:
+        raise invalid(
+            [
+                Fault(
+                    "?channel",
+                    f"no channel is called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}",
+                )
+            ]
+        )
+    return _OTHER_WORDS.get(name, name)
 
 
 async def _delivery(call: Call) -> Delivery:

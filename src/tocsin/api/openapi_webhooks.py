@@ -36,7 +36,7 @@ def webhooks() -> tuple[Json, Json]:
     return hooks, schemas
 
 
-def body_of(profile: Profile, event_type: EventType) -> tuple[Any, Json]:
+def example_and_schema(profile: Profile, event_type: EventType) -> tuple[Any, Json]:
     """A whole body, rendered from the type's example, and the schema of such bodies, which stands by itself."""
     body = json.loads(profile.render_body(_facts(event_type)))
     ref = "#/$defs/data"

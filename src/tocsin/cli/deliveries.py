@@ -40,7 +40,7 @@ def list_(
         event_type: Only of events of this type.
         status: Only in this state.
         code: Only those whose last attempt was answered with this status code.
-        channel: Only through this channel.
+        channel: Only through this channel: standard (or webhook), slack, telegram, discord, email, postback.
         since: Only those made at this instant (RFC 3339) or later.
         until: Only those made before it.
         limit: How many at most.
