@@ -74,8 +74,11 @@ class Site:
         chunks: list[bytes] | None = None,
         headers: Sequence[tuple[str, str]] = (),
         app: Any = None,
+        peer: tuple[str, int] | None = ("127.0.0.1", 1),
     ) -> ApiAnswer:
-        """One request as ASGI has it; `chunks` are the body's messages. The answer is held against the description."""
+        """One request as ASGI has it; `chunks` are the body's messages, `peer` who is at the connection's other end.
+        The answer is held against the description.
+        """
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -88,7 +91,7 @@ class Site:
             "root_path": "",
             "scheme": "http",
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-            "client": ("127.0.0.1", 1),
+            "client": peer,
             "server": ("127.0.0.1", 8400),
         }
         answer = self.run(_ask(app or self.app.asgi, scope, [b""] if chunks is None else chunks))

@@ -31,12 +31,26 @@ def test_flags_count_before_variables_and_these_before_the_file(tmp_path: Path):
         ("ALLOW_NETWORKS", "127.0.0.0/99"),
         ("SECRET_KEY", "dG9vIHNob3J0"),
         ("ALLOW_HTTP", "perhaps"),
+        ("CUE_TRUST_USER_ID", "yes please"),
+        ("TRUSTED_PROXIES", "gateway.example.com"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, 0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "::/0"),
     ],
 )
 def test_a_value_that_makes_no_sense_stops_the_start(name: str, value: str):
     """Nothing is guessed: the sentence names what is wrong."""
-    with pytest.raises(Misconfigured):
+    with pytest.raises(Misconfigured, match=f"TOCSIN_{name}"):
         load({}, {f"TOCSIN_{name}": value})
+
+
+def test_gateways_are_trusted_only_from_somewhere():
+    """Whoever trusts what a gateway says must say where the gateway is; unless said otherwise it is on this machine."""
+    settings = load({}, {"TOCSIN_CUE_TRUST_USER_ID": "1"})
+    assert [str(one) for one in settings.proxies()] == ["127.0.0.0/8", "::1/128"]
+    assert load({}, {}).cue_trust_user_id is False
+    with pytest.raises(Misconfigured, match="TOCSIN_TRUSTED_PROXIES"):
+        load({"cue_trust_user_id": True, "trusted_proxies": " , "}, {})
 
 
 def test_an_unknown_name_in_the_file_is_said(tmp_path: Path):
