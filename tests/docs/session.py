@@ -89,7 +89,9 @@ class Session:
         if "norun" in words:
             return
         if "title" in words:
-            (self._folder / words["title"]).write_text(self._real(block.text) + "\n")
+            file = self._folder / words["title"]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(self._real(block.text) + "\n")
         elif "output" in words:
             assert self._output is not None, "there is nothing before it that it could be the output of"
             found = difference(self._shown(block.text), self._output, self.memory)

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import redirect_stdout
 from functools import cache
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from tocsin.cli.checks import _OTHER_VARIABLES
 from tocsin.cli.main import make_app, run
 from tocsin.config import Settings
 from tocsin.model import DeliveryState, OutcomeKind
+from tocsin.profiles import facts, loader, secret_forms, signatures
 from tocsin.receiver.verify import PROFILES, Cause
 
 # What readers of these pages are told of is the product as it is seen from outside.
@@ -29,6 +31,14 @@ _EACH = pytest.mark.parametrize("page", _OUTSIDE, ids=lambda page: page.name)
 
 _VARIABLES = {f"TOCSIN_{field.name.upper()}" for field in msgspec.structs.fields(Settings)} | _OTHER_VARIABLES
 _PROFILES = {name: profiles.load(name) for name in profiles.names()}
+_SPECS = (
+    loader._ProfileSpec,
+    loader._LimitsSpec,
+    loader._DisableSpec,
+    loader._EntrySpec,
+    signatures.SignatureSpec,
+    secret_forms.SecretSpec,
+)
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
@@ -91,13 +101,18 @@ def test_event_types_exist(page: Page) -> None:
     if page.name == "docs/reference/events.md":
         return  # made from the catalogue, and full of its keys
     own = set(re.findall(r"/v1/event-types/([a-z_.]+)", page.text))
+    own |= {Path(file).name.removesuffix(".json") for file in _titles(page) if "/examples/" in file}
     folder, _, name = page.name.removesuffix(".md").rpartition("/")
     spoken = [_PROFILES[name]] if folder == "docs/dialects" else _PROFILES.values()
-    known = own.union(*(profile.catalogue for profile in spoken))
+    known = own.union(facts.TEXTS, *(profile.catalogue for profile in spoken))
     families = {f"{name.partition('.')[0]}.*" for name in known}
     for code in page.codes:
         if _DOTTED.match(code) and not code.startswith(_NO_EVENTS) and not _FILES.search(code):
             assert code in known | families, f"{page.name}: {code} is no event type"
+
+
+def _titles(page: Page) -> list[str]:
+    return [block.words["title"] for block in page.blocks if "title" in block.words]
 
 
 @_EACH
@@ -151,6 +166,7 @@ def _vocabulary() -> frozenset[str]:
     words |= {field for spec in telemetry.LOG_EVENTS.values() for field in spec.fields}
     words |= {str(one) for kind in (Cause, OutcomeKind, DeliveryState) for one in kind}
     words |= {field.name for field in msgspec.structs.fields(Settings)}
+    words |= {name for spec in _SPECS for name in spec.__struct_fields__}
     words |= {"exists_one"}  # CEL's own
     for profile in _PROFILES.values():
         words |= {*profile._envelope._own_keys, *profile.option_names}

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from tocsin.cli.exits import NOT_FOUND, Failure
 from tocsin.cli.groups import command_group
-from tocsin.cli.output import AsJson, heading, put_json, put_pairs, put_table, put_text, span
+from tocsin.cli.output import AsJson, heading, put_json, put_pairs, put_table, put_text
 from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 
 if TYPE_CHECKING:
@@ -25,14 +25,25 @@ def list_(*, as_json: AsJson = False, dialects: DialectFlags = OUR_DIALECTS) -> 
     """
     dialects.use()
     from tocsin import profiles
+    from tocsin.profiles import words
 
     found = [profiles.load(name) for name in profiles.names()]
     if as_json:
         put_json([_shown(profile) for profile in found])
         return
     put_table(
-        ("name", "title", "event types", "retries after", "time limit"),
-        ([one.name, one.title, len(one.catalogue), _spans(one.schedule_s), span(one.timeout_s)] for one in found),
+        ("name", "title", "event types", "retries after", "time limit", "webhooks"),
+        (
+            [
+                one.name,
+                one.title,
+                len(one.catalogue),
+                words.retries(one),
+                words.exact(one.timeout_s),
+                words.webhooks(one),
+            ]
+            for one in found
+        ),
     )
 
 
@@ -90,17 +101,23 @@ def show(
 
 
 def _put(profile: "Profile") -> None:
+    from tocsin.profiles import words
+
     shown = _shown(profile)
     put_pairs(
         {
             "name": profile.name,
             "title": profile.title,
             "document": profile.document,
-            "retries after": f"{_spans(profile.schedule_s)} ({len(profile.schedule_s) + 1} attempts)",
-            "time limit": span(profile.timeout_s),
-            "webhooks": "any number" if profile.limits.webhooks is None else f"{profile.limits.webhooks} at most",
-            "addresses": "https only" if profile.limits.https_only else "https (and http where the server allows it)",
-            "disabled": "; ".join(_disabling(profile)) or "never by itself",
+            "body": profile.body_outline,
+            "signature": words.signature(profile),
+            "secret": words.secret(profile),
+            "other headers": ["Webhook-Id", *profile.further_headers],
+            "retries after": f"{words.retries(profile)} ({len(profile.schedule_s) + 1} attempts)",
+            "time limit": words.exact(profile.timeout_s),
+            "webhooks": words.webhooks(profile),
+            "addresses": words.addresses(profile),
+            "disabled": words.disabling(profile),
             "IP addresses": "masked in bodies, unless the account says otherwise"
             if profile.mask_ips
             else "as they are",
@@ -115,11 +132,19 @@ def _put(profile: "Profile") -> None:
 
 
 def _shown(profile: "Profile") -> dict[str, Any]:
-    limits, disable = profile.limits, profile.disable
+    limits, disable, signature = profile.limits, profile.disable, profile.signature
     return {
         "name": profile.name,
         "title": profile.title,
         "document": profile.document,
+        "body": profile.body_outline,
+        "signature": {
+            "scheme": signature.scheme,
+            "header": signature.header,
+            "prefix": signature.prefix,
+            "options": sorted(profile.option_names),
+        },
+        "further_headers": list(profile.further_headers),
         "schedule_s": list(profile.schedule_s),
         "timeout_s": profile.timeout_s,
         "limits": {"webhooks": limits.webhooks, "https_only": limits.https_only},
@@ -143,27 +168,3 @@ def _shown(profile: "Profile") -> dict[str, Any]:
             for name in sorted(profile.catalogue)
         ],
     }
-
-
-def _disabling(profile: "Profile") -> list[str]:
-    policy = profile.disable
-    found = []
-    if policy.on_exhausted:
-        found.append("when a delivery has used up its retries")
-    if policy.failing_for_s is not None:
-        found.append(f"after {span(policy.failing_for_s)} in which every attempt failed")
-    if policy.gone_disables:
-        found.append("at once on 410")
-    return found
-
-
-def _spans(seconds: tuple[float, ...]) -> str:
-    return ", ".join(_whole_span(one) for one in seconds)
-
-
-def _whole_span(seconds: float) -> str:
-    """In the largest unit that it is a whole number of, as documents write a schedule: ``64 s``, not ``1.07 m``."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds % size == 0:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:g} s"

@@ -45,6 +45,7 @@ class Envelope:
         self._alone = self.merges and len(members) == 1
         self._own_keys = tuple(member.key for member in members if member.key is not None)
         self._sources = {member.source: member.key for member in members if member.source is not None}
+        self.outline = _outline(members)  # for people: ``{"type":…,"data":DATA}``
         self._quoted_keys = tuple(orjson.dumps(key) + b":" for key in self._own_keys)
         # With a merge: the pieces of each member, None for the data's keys. Without: the pieces of the whole body.
         self._chunks = [None if member.merge else _joined(_member_pieces(member)) for member in members]
@@ -115,6 +116,24 @@ def _places(members: Sequence[Member]) -> int:
     return sum(
         (member.merge == "data") + (member.source == "data") + _places(member.members or ()) for member in members
     )
+
+
+def _outline(members: Sequence[Member]) -> str:
+    if members[0].merge and len(members) == 1:
+        return "DATA"
+    parts = []
+    for member in members:
+        if member.merge:
+            parts.append("the keys of DATA")
+            continue
+        if member.members is not None:
+            inner = _outline(member.members)
+        elif member.source is not None:
+            inner = "DATA" if member.source == "data" else "…"
+        else:
+            inner = orjson.dumps(member.value).decode()
+        parts.append(f'"{member.key}":{inner}')
+    return "{" + ",".join(parts) + "}"
 
 
 def _object_pieces(members: Sequence[Member]) -> list[_Piece]:

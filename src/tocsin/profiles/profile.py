@@ -75,6 +75,16 @@ class Profile:
         """Those that it puts around the data, at the top of each body, in their order."""
         return self._envelope.keys
 
+    @property
+    def body_outline(self) -> str:
+        """What a body looks like, for people; ``DATA`` is the event's data."""
+        return self._envelope.outline
+
+    @property
+    def further_headers(self) -> tuple[str, ...]:
+        """Those that it sends beside ``Webhook-Id`` and the signature's."""
+        return self._signer.further_headers
+
     def key_of(self, source: str) -> str | None:
         """The key, at the top of its bodies, that carries one of `facts.TEXTS`."""
         return self._envelope.key_of(source)

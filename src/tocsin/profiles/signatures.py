@@ -100,6 +100,11 @@ class Signer:
             names.add(self._header.lower())
         return frozenset(names)
 
+    @property
+    def further_headers(self) -> tuple[str, ...]:
+        """Those beside the ids and the signature, as they are sent."""
+        return tuple(name for name, _ in self._extra)
+
     def header_of(self, source: str) -> str | None:
         """The header that carries that fact."""
         return self._sources.get(source)
