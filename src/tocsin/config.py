@@ -161,5 +161,5 @@ def _said(error: msgspec.ValidationError) -> str:
     what, _, name = str(error).rpartition(" - at `$.")
     if not name:
         return f"settings: {error}"
-    what = "write 1 or 0" if "Expected `bool`" in what else what[:1].lower() + what[1:]
+    what = "write 1 or 0" if "Expected `bool`" in what else what[:1].lower() + what[1:].replace("`", "")
     return f"TOCSIN_{name.rstrip('`').upper()}: {what}"

@@ -26,9 +26,11 @@ def sqlite(path: Path) -> str:
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
-        ({"port": "many"}, "port"),
+        ({"port": "many"}, "TOCSIN_PORT"),
         ({"retry_scale": "0"}, "TOCSIN_RETRY_SCALE"),
         ({"allow_networks": "everything"}, "TOCSIN_ALLOW_NETWORKS"),
+        ({"trusted_proxies": "0.0.0.0/0"}, "TOCSIN_TRUSTED_PROXIES"),
+        ({"cue_trust_user_id": "maybe"}, "TOCSIN_CUE_TRUST_USER_ID: write 1 or 0"),
         ({"secret_key": "c2hvcnQ="}, "TOCSIN_SECRET_KEY"),
         ({"db": "mysql://x"}, "TOCSIN_DB"),
     ],
@@ -173,6 +175,9 @@ def test_what_is_left_open(doctor) -> None:
     assert "TOCSIN_ALOW_HTTP" in details
     assert "TOCSIN_RETRY_SCALE=0.5" in details
     assert [state for state, _ in findings(doctor(allow_networks="10.1.0.0/16"), "outbound guard")] == ["warn"]
+    [(state, detail)] = findings(doctor(cue_trust_user_id="1"), "settings")
+    assert state == "warn"
+    assert "127.0.0.0/8" in detail
 
 
 def test_a_port_taken_by_another_program(doctor, listen) -> None:

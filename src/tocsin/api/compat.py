@@ -11,6 +11,7 @@ import msgspec
 from tocsin.api import wire
 from tocsin.api.problems import Problem
 from tocsin.api.services import Services
+from tocsin.api.wire import WebhookIdText
 from tocsin.errors import Forbidden
 from tocsin.model import Account, AccountId
 
@@ -22,6 +23,15 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     pointer: str
     message: str
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """A body, and not a 204: clients that read JSON after every call go on, and so do those that only look whether it
+    went well.
+    """
+
+    id: WebhookIdText
+    deleted: bool = True
 
 
 def told(found: Problem) -> dict[str, Any]:

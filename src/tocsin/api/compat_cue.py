@@ -1,55 +1,30 @@
 """The surface of `cue`: for clients written against its document, "Webhooks", sections "Register Your Webhook" and
 "Webhook Management API". Names are snake_case and instants in whole seconds, as in the document's payloads; it shows no
-answers and no errors of its own, so those are in the same hand.
-
-The document's clients say who they are in one header, `x-user-id`. Here that is a credential only where it holds one:
-
-    x-user-id          Authorization       the caller is
-    ───────────────    ────────────────    ─────────────────────────────────────────────────────────────
-    an account's key   –                   that account
-    –                  a Bearer key        the key's account; the operator's names one in Tocsin-Account
-    an external_id     a Bearer key        the key's account, which must be that one; the operator's: that one
-    an external_id     –                   nobody, but where the operator trusts the gateway that sends it
-
-What begins like a key is taken for a key and nothing else, and no account can have such an external_id. Whether an
-external_id exists is looked up only for the operator's key and for a trusted gateway, so nobody else can find out.
+answers and no errors of its own, so those are in the same hand. Who calls is `user_ids`' to say.
 """
 
-import ipaddress
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tocsin.api import attempts, compat, requests, wire
+from tocsin.api import attempts, compat, user_ids, wire
 from tocsin.api.attempts import RequestShown, ResponseShown
-from tocsin.api.compat import ErrorDetail
+from tocsin.api.compat import Deleted, ErrorDetail
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.problems import ErrorForm, Problem
-from tocsin.api.requests import Scope, header
+from tocsin.api.requests import Scope
 from tocsin.api.services import Services
 from tocsin.api.surfaces import BEARER, Surface
 from tocsin.api.webhooks import webhook_id_of
 from tocsin.api.wire import AttemptIdText, Instant, Limit, PageQuery, WebhookIdText
 from tocsin.clock import rfc3339_seconds
-from tocsin.config import Settings
 from tocsin.control.actor import Principal
 from tocsin.control.values import Prose
 from tocsin.control.webhook_bodies import NewWebhook, Patterns, Secret, Url, WebhookPatch
-from tocsin.errors import Malformed, NotFound, Unauthorised
 from tocsin.model import AccountId, OutcomeKind, Webhook, WebhookState
-from tocsin.model import Scope as KeyScope
-from tocsin.security.keys import looks_like_key
 
 PROFILE = "cue"
-
-# A gateway vouches for whoever manages webhooks; it publishes nothing, and these are the scopes that the surface asks.
-_VOUCHED = frozenset({KeyScope.MANAGE, KeyScope.READ})
-
-# An external_id has at most 128 characters (CONTRACT §1); what is longer need not be looked up.
-_MAX_EXTERNAL_ID = 128
-
-_USER_ID = b"x-user-id"
 
 _EXAMPLE: dict[str, Any] = {
     "id": "wh_06f3k9w2zq8rt",
@@ -63,93 +38,6 @@ _EXAMPLE: dict[str, Any] = {
     "updated": "2026-01-01T00:00:00Z",
 }
 _SECRET = "9f1c0b7e5d2a4836"  # noqa: S105 - an example
-
-
-# --- who calls ----------------------------------------------------------------------------------------------------
-
-
-async def _authenticate(services: Services, scope: Scope) -> Principal:
-    keyring = services.control.keyring
-    named = _user_id(scope)
-    authorization = header(scope, b"authorization")
-    if authorization is not None:
-        return await requests.authenticate(keyring, authorization)
-    if named is None:
-        raise Unauthorised("send an API key of the account, in x-user-id or as a Bearer", code="missing_key")
-    if looks_like_key(named):
-        principal = await keyring.principal(named)
-        if principal is None or principal.account_id is None:
-            raise Unauthorised(
-                "x-user-id is no API key of an account, or it was revoked; the operator's key goes into the header "
-                "Authorization"
-            )
-        return principal
-    if not _vouched_for(services.settings, scope):
-        raise Unauthorised(
-            "an x-user-id that is no API key proves nothing: send a key of the account instead, or beside it as "
-            "Authorization: Bearer",
-            code="missing_key",
-        )
-    account_id = await _by_external_id(services, named)
-    if account_id is None:
-        raise NotFound("no account has that x-user-id as its external_id")
-    return Principal(key_id=None, account_id=account_id, scopes=_VOUCHED, may_publish=False)
-
-
-async def _account_of(services: Services, scope: Scope, principal: Principal) -> AccountId | None:
-    account_id = requests.account_of(principal, header(scope, b"tocsin-account"))
-    named = _user_id(scope)
-    if named is not None:
-        meant = await _named_account(services, principal, named)
-        # Whether there is such an account is not for another one to know: it is answered as in /v1, 404 either way.
-        if meant is None or account_id not in (None, meant):
-            raise NotFound("x-user-id is neither a key nor the external_id of the account that the key belongs to")
-        account_id = meant
-    if account_id is not None:
-        await compat.account_of_profile(services, account_id, PROFILE)
-    return account_id
-
-
-async def _named_account(services: Services, principal: Principal, named: str) -> AccountId | None:
-    """The account that x-user-id means to that principal; None: none that it may know of."""
-    if looks_like_key(named):
-        other = await services.control.keyring.principal(named)
-        return None if other is None else other.account_id
-    if principal.account_id is None:
-        return await _by_external_id(services, named)
-    own = await services.control.accounts.get(principal.account_id)
-    return own.id if own.external_id == named else None
-
-
-def _user_id(scope: Scope) -> str | None:
-    """None where it is not given, or empty.
-
-    Raises:
-        Malformed: it is given twice: a gateway that adds its own would let the caller's through.
-    """
-    values = [bytes(value) for name, value in scope["headers"] if name == _USER_ID]
-    if len(values) > 1:
-        raise Malformed("x-user-id is given more than once; a gateway must replace it, not add its own")
-    return (values[0].decode("latin-1").strip() or None) if values else None
-
-
-def _vouched_for(settings: Settings, scope: Scope) -> bool:
-    """Whether the socket's own peer is a gateway that the operator trusts to say who calls."""
-    if not settings.cue_trust_user_id or not scope.get("client"):
-        return False
-    try:
-        peer = ipaddress.ip_address(scope["client"][0])
-    except ValueError:
-        return False
-    mapped = peer.ipv4_mapped if peer.version == 6 else None
-    return any((mapped or peer) in network for network in settings.proxies())
-
-
-async def _by_external_id(services: Services, named: str) -> AccountId | None:
-    if len(named) > _MAX_EXTERNAL_ID or not named.isascii():
-        return None
-    account = await services.store.accounts.by_external_id(named)
-    return None if account is None else account.id
 
 
 # --- its form -----------------------------------------------------------------------------------------------------
@@ -173,10 +61,17 @@ def _error(found: Problem) -> CueError:
     return CueError(error=CueErrorTold(request_id=found.request_id, **compat.told(found)))
 
 
+async def _account_of(services: Services, scope: Scope, principal: Principal) -> AccountId | None:
+    account_id = await user_ids.account_of(services, scope, principal)
+    if account_id is not None:
+        await compat.account_of_profile(services, account_id, PROFILE)
+    return account_id
+
+
 SURFACE = Surface(
     name=PROFILE,
     prefix="/api/v1",
-    authenticate=_authenticate,
+    authenticate=user_ids.authenticate,
     account_of=_account_of,
     errors=ErrorForm(compat.JSON, CueError, _error),
     problems=("wrong_profile", "malformed_request", "not_found"),
@@ -244,11 +139,6 @@ class CueWebhookList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[CueWebhook]
     next_cursor: str | None
     has_more: bool
-
-
-class CueDeleted(msgspec.Struct, frozen=True, kw_only=True):
-    id: WebhookIdText
-    deleted: bool
 
 
 class CueTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -364,7 +254,7 @@ async def cue_change_webhook(call: Call) -> Reply:
     "/api/v1/webhooks/{webhook_id}",
     surface=SURFACE,
     access=Access.MANAGE,
-    answers=(Answer(200, CueDeleted, "It is gone", {"id": _EXAMPLE["id"], "deleted": True}),),
+    answers=(Answer(200, Deleted, "It is gone", {"id": _EXAMPLE["id"], "deleted": True}),),
 )
 async def cue_delete_webhook(call: Call) -> Reply:
     """Delete a webhook.
@@ -373,7 +263,7 @@ async def cue_delete_webhook(call: Call) -> Reply:
     """
     webhook_id = webhook_id_of(call)
     await call.services.control.webhooks.remove(call.actor, call.account_id, webhook_id)
-    return Reply(200, CueDeleted(id=wire.webhook_id(webhook_id), deleted=True))
+    return Reply(200, Deleted(id=wire.webhook_id(webhook_id)))
 
 
 @operation(

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from tocsin import profiles
 from tocsin.api import compat, requests, wire
-from tocsin.api.compat import ErrorDetail
+from tocsin.api.compat import Deleted, ErrorDetail
 from tocsin.api.openapi_webhooks import example_and_schema
 from tocsin.api.operations import Access, Answer, Call, Empty, Reply, operation
 from tocsin.api.problems import ErrorForm, Problem
@@ -115,11 +115,6 @@ class TrckerWebhookList(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     has_more: bool
 
 
-class TrckerDeleted(msgspec.Struct, frozen=True, kw_only=True):
-    id: WebhookIdText
-    deleted: bool
-
-
 class TrckerEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`payloadSchema`: JSON Schema 2020-12 of the whole body; `example`: such a body."""
 
@@ -217,7 +212,7 @@ async def trcker_get_webhook(call: Call) -> Reply:
     "/api/public/webhooks/{webhook_id}",
     surface=SURFACE,
     access=Access.MANAGE,
-    answers=(Answer(200, TrckerDeleted, "It is gone", {"id": _EXAMPLE["id"], "deleted": True}),),
+    answers=(Answer(200, Deleted, "It is gone", {"id": _EXAMPLE["id"], "deleted": True}),),
 )
 async def trcker_delete_webhook(call: Call) -> Reply:
     """Unsubscribe.
@@ -226,7 +221,7 @@ async def trcker_delete_webhook(call: Call) -> Reply:
     """
     webhook_id = webhook_id_of(call)
     await call.services.control.webhooks.remove(call.actor, call.account_id, webhook_id)
-    return Reply(200, TrckerDeleted(id=wire.webhook_id(webhook_id), deleted=True))
+    return Reply(200, Deleted(id=wire.webhook_id(webhook_id)))
 
 
 @operation(

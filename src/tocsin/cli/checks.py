@@ -77,11 +77,18 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findin
             f"TOCSIN_RETRY_SCALE={settings.retry_scale:g}: retries do not follow the schedules",
             "unset it in production",
         )
+    if settings.cue_trust_user_id:
+        yield Finding(
+            WARN,
+            "settings",
+            f"TOCSIN_CUE_TRUST_USER_ID: what connects from {settings.trusted_proxies} can be any account of cue",
+            "make sure that only your gateway is in there",
+        )
     if settings.role != "all":
         yield Finding(
             FAIL, "settings", f"TOCSIN_ROLE={settings.role}: on SQLite one process does everything", "unset it"
         )
-    if not unknown and settings.retry_scale == 1 and settings.role == "all":
+    if not unknown and settings.retry_scale == 1 and settings.role == "all" and not settings.cue_trust_user_id:
         yield Finding(OK, "settings", "understood")
 
 
