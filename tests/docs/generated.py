@@ -1,14 +1,17 @@
 """Pages that are made from the program: ``python -m tests.docs.generated`` writes them, a test compares."""
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import cache
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from tests.docs.markdown import ROOT
 from tocsin import profiles
+from tocsin.profiles import Profile, words
 from tocsin.telemetry import LOG_EVENTS, METRICS
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -24,10 +27,9 @@ _EVENTS_HEAD = f"""\
 
 {_NOTE}
 
-The catalogue of the profile `standard`: what can happen in ad traffic, and what `data` then holds. Keys beyond those
-listed are taken and passed on. Money is in whole units of the currency, as a decimal string or a number. Every name is
-Tocsin's own: Standard Webhooks names no events. [Your own event types](../how-to/custom-event-types.md) stand beside
-these.
+What can happen in ad traffic, in the words of each profile. An account publishes and receives the events of its own
+profile, and in `standard` also [event types of its own](../how-to/custom-event-types.md). Keys beyond those listed are
+taken and passed on.
 
 The same as JSON Schema: `GET /v1/event-types`, or `tocsin profiles show standard --type click.created`.
 
@@ -35,56 +37,103 @@ The same as JSON Schema: `GET /v1/event-types`, or `tocsin profiles show standar
 publishes; triggers that decide it from raw activity come later.
 """
 
+# What is to be known of a whole catalogue, beside what its schemas say.
+_OF_ALL: Mapping[str, str] = {
+    "standard": "Money is in whole units of the currency, as a decimal string or a number. Every name is Tocsin's own: "
+    "Standard Webhooks names no events. [Your own event types](../../how-to/custom-event-types.md) stand beside these."
+}
 
-@cache
-def _shared() -> Mapping[str, Schema]:
-    """The parts that event types share, by name."""
-    path = files("tocsin.profiles").joinpath("data/standard/events/shared.schema.json")
-    return json.loads(path.read_text(encoding="utf-8"))["$defs"]
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def events() -> str:
-    catalogue = profiles.load("standard").catalogue
-    lines = [_EVENTS_HEAD, "| event type | it means |", "|---|---|"]
-    lines += [
-        f"| [`{name}`](#{name.replace('.', '')}) | {catalogue[name].event_type.description} |"
-        for name in sorted(catalogue)
-    ]
-    for name in sorted(catalogue):
-        found = catalogue[name].event_type
-        lines += ["", f"## {name}", "", found.description, ""]
-        lines += _keys(found.schema)
-        lines += ["", f"```json event={name}", json.dumps(found.example, ensure_ascii=False, indent=2), "```"]
-    lines += ["", "## Shared parts", "", "What several event types hold, under the same name and in the same form."]
-    for name, part in _shared().items():
-        lines += ["", f"### {name}", "", f"{part['description']} {_sort(part)}".strip() + "."]
-        if "properties" in part or "items" in part:
-            lines += ["", *_keys(part if "properties" in part else {"properties": {f"{name}[]": part["items"]}})]
+    """The index: every event type of every profile."""
+    lines = [_EVENTS_HEAD.rstrip()]
+    for name in profiles.names():
+        lines += ["", f"## {name}", "", f"[In full](events/{name}.md), with keys and examples.", ""]
+        lines += _index(profiles.load(name), f"events/{name}.md")
     return "\n".join(lines) + "\n"
 
 
-def _keys(schema: Schema) -> list[str]:
-    return ["| key | form | meaning |", "|---|---|---|", *_rows(schema, "")]
+def _index(profile: Profile, where: str) -> list[str]:
+    catalogue = profile.catalogue
+    return [
+        "| event type | it means |",
+        "|---|---|",
+        *(
+            f"| [`{name}`]({where}#{_anchor(name)}) | {catalogue[name].event_type.description} |"
+            for name in sorted(catalogue)
+        ),
+    ]
 
 
-def _rows(schema: Schema, above: str) -> Iterator[str]:
+def events_of(name: str) -> str:
+    """One profile's catalogue, with keys and examples."""
+    profile = profiles.load(name)
+    lines = [f"# Events of `{name}`", "", _NOTE, "", _introduction(profile), "", *_index(profile, "")]
+    shared = _shared(name)
+    for type_ in sorted(profile.catalogue):
+        found = profile.catalogue[type_].event_type
+        lines += ["", f"## {type_}", "", found.description, ""]
+        lines += _keys(found.schema, shared)
+        lines += ["", f"```json event={type_}", json.dumps(found.example, ensure_ascii=False, indent=2), "```"]
+    if shared:
+        lines += ["", "## Shared parts", "", "What several event types hold, in the same form."]
+    for part_name, part in shared.items():
+        told = f"{part['description']} {_sort(part)}".strip() if "description" in part else _sort(part)
+        lines += ["", f"### {part_name}", "", told + "."]
+        if "properties" in part or "items" in part:
+            held = part if "properties" in part else {"properties": {f"{part_name}[]": part["items"]}}
+            lines += ["", *_keys(held, shared)]
+    return "\n".join(lines) + "\n"
+
+
+def _introduction(profile: Profile) -> str:
+    dialect = "profiles.md" if profile.name == "standard" else f"dialects/{profile.name}.md"
+    where = f"../{dialect}" if profile.name == "standard" else f"../../{dialect}"
+    text = (
+        f"The catalogue of [`{profile.name}`]({where}): what can happen, and what `data` then holds; its source is "
+        f"{_sources(profile)}. Keys beyond those listed are taken and passed on."
+    )
+    return "\n".join(wrap(" ".join(filter(None, (text, _OF_ALL.get(profile.name)))), 120, break_on_hyphens=False))
+
+
+def _sources(profile: Profile) -> str:
+    named = sorted({entry.event_type.source for entry in profile.catalogue.values()})
+    return " and ".join(f"“{source}”" for source in named)
+
+
+@cache
+def _shared(name: str) -> Mapping[str, Schema]:
+    """The parts that a profile's event types share, by name."""
+    path = files("tocsin.profiles").joinpath(f"data/{name}/events/shared.schema.json")
+    return json.loads(path.read_text(encoding="utf-8"))["$defs"] if path.is_file() else {}
+
+
+def _keys(schema: Schema, shared: Mapping[str, Schema]) -> list[str]:
+    return ["| key | form | meaning |", "|---|---|---|", *_rows(schema, shared, "")]
+
+
+def _rows(schema: Schema, shared: Mapping[str, Schema], above: str) -> Iterator[str]:
     required = schema.get("required", ())
     for key, part in schema["properties"].items():
         must = ", required" if key in required else ""
-        meaning = part.get("description") or _shared()[part["$ref"].rpartition("/")[2]]["description"]
+        meaning = part.get("description") or shared[part["$ref"].rpartition("/")[2]]["description"]
         yield f"| `{above}{key}` | {_form(part)}{must} | {meaning} |"
         if "$ref" in part:
             continue
         if "properties" in part:
-            yield from _rows(part, f"{above}{key}.")
+            yield from _rows(part, shared, f"{above}{key}.")
         elif "properties" in part.get("items", {}):
-            yield from _rows(part["items"], f"{above}{key}[].")
+            yield from _rows(part["items"], shared, f"{above}{key}[].")
 
 
 def _form(part: Schema) -> str:
     if "$ref" in part:
         name = part["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name})"
+        return f"[{name}](#{_anchor(name)})"
     if "enum" in part:
         return " or ".join(f"`{value}`" for value in part["enum"])
     if "const" in part:
@@ -146,9 +195,52 @@ def _fields(fields: Mapping[str, str]) -> str:
     return ", ".join(f"`{name}`: {meaning}" for name, meaning in fields.items()) or "–"
 
 
-PAGES: Mapping[Path, Any] = {REFERENCE / "events.md": events, REFERENCE / "telemetry.md": telemetry}
+# --- profiles -----------------------------------------------------------------------------------------------------
+
+_GLANCE = "<!-- The two tables are written by `python -m tests.docs.generated`; a test compares. -->"
+_GLANCE_END = "<!-- Here they end. -->"
+
+
+def profiles_page() -> str:
+    """The page as it is, with its tables of all profiles made anew."""
+    text = (REFERENCE / "profiles.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(_GLANCE)
+    _, _, after = rest.partition(_GLANCE_END)
+    found = [profiles.load(name) for name in profiles.names()]
+    lines = ["| profile | body | the signature's header | other headers | secret |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{one.name}` | {_code(one.body_outline)} | {_cell(words.signature(one))} | "
+        f"{', '.join(f'`{name}`' for name in one.further_headers) or '–'} | {words.secret(one)} |"
+        for one in found
+    ]
+    lines += ["", "| profile | retries after | requests | time limit | a webhook is stopped | webhooks | addresses |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| `{one.name}` | {words.retries(one)} | {len(one.schedule_s) + 1} | {words.exact(one.timeout_s)} | "
+        f"{words.disabling(one)} | {words.webhooks(one)} | {words.addresses(one)} |"
+        for one in found
+    ]
+    return before + "\n".join([_GLANCE, "", *lines, "", _GLANCE_END]) + after
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text != "DATA" else "the data alone"
+
+
+def _cell(text: str) -> str:
+    header, _, rest = text.partition(": ")
+    return f"`{header}`: {rest}".replace("|", "\\|")
+
+
+PAGES: Mapping[Path, Callable[[], str]] = {
+    REFERENCE / "events.md": events,
+    **{REFERENCE / "events" / f"{name}.md": partial(events_of, name) for name in profiles.names()},
+    REFERENCE / "profiles.md": profiles_page,
+    REFERENCE / "telemetry.md": telemetry,
+}
 
 
 if __name__ == "__main__":
     for path, write in PAGES.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(write(), encoding="utf-8")

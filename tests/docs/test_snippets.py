@@ -14,7 +14,9 @@ _RUN = [page for page in pages() if page.blocks]
 @pytest.mark.slow
 @pytest.mark.parametrize("page", _RUN, ids=lambda page: page.name)
 def test_a_page_says_what_happens(page: Page, tmp_path: Path) -> None:
-    """A page that starts no server itself is read beside one, with the key of an account in TOCSIN_KEY."""
+    """A page that starts no server itself is read beside one, with the key of an account in TOCSIN_KEY: of the profile
+    `standard`, but for the pages of the other profiles' events.
+    """
     folder = tmp_path / "reader"
     folder.mkdir()
     if any("tocsin serve" in block.text for block in page.blocks):
@@ -22,7 +24,8 @@ def test_a_page_says_what_happens(page: Page, tmp_path: Path) -> None:
             _play(page, session)
         return
     with Server(tmp_path / "server") as server:
-        known = {"TOCSIN_KEY": server.operator.shop("Rocket Shoes").key}
+        profile = page.path.stem if page.path.parent.name == "events" else "standard"
+        known = {"TOCSIN_KEY": server.operator.shop("Rocket Shoes", profile).key}
         with Session(page, folder, known, {8400: int(server.url.rpartition(":")[2])}) as session:
             _play(page, session)
 
