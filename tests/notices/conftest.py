@@ -111,6 +111,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         else:
             async with desk:
                 await pyfuncitem.obj(**arguments)
+        await asyncio.sleep(0.01)  # connections that were hung up are let go in the turns after
 
     asyncio.run(run())
     return True

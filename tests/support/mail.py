@@ -63,6 +63,8 @@ class MailHost:
         self.connections = 0
         self.logins: list[bytes] = []  # passwords that were shown to it
         self.port = 0
+        self.silent = False  # takes connections and says nothing
+        self.utf8 = True
         self._tls = tls
         self._implicit = implicit
         self._users = users
@@ -114,18 +116,22 @@ class MailHost:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # connections that were hung up are let go in the turns after
 
-    def _accept(self) -> SMTP:
+    def _accept(self) -> asyncio.Protocol:
         self.connections += 1
+        if self.silent:
+            return asyncio.Protocol()
         smtp = SMTP(
             _Desk(self, self.connections),
             hostname="mail.test",
             loop=self._loop,
-            enable_SMTPUTF8=True,
+            enable_SMTPUTF8=self.utf8,
             tls_context=None if self._implicit else self._tls,
             authenticator=self._judge if self._users is not None else None,
             auth_required=self._users is not None,
             auth_require_tls=False,
+            auth_exclude_mechanism=() if self._users is not None else ("LOGIN", "PLAIN"),
         )
         self._open.add(smtp)
         return smtp
@@ -136,7 +142,7 @@ class MailHost:
         assert self._users is not None
         known = self._users.get(login.login.decode())
         session.user = login.login.decode()  # type: ignore[attr-defined]
-        return AuthResult(success=known is not None and known.encode() == login.password)
+        return AuthResult(success=known is not None and known.encode() == login.password, handled=False)
 
     async def answer(self, command: str, smtp: SMTP) -> str:
         script = self._scripts[command]

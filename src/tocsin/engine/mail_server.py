@@ -107,12 +107,11 @@ class MailServer:
                 await client.ehlo()
             tls = client.get_transport_info("ssl_object")
             if self._user:
-                if tls is None and not self._on_this_machine():
-                    raise MailTrouble(  # noqa: TRY301 - it is one of the ways in which connecting ends
-                        f"{self._where()} offers no TLS, and the password is not sent readable; use smtps://, or a "
-                        "server that offers STARTTLS"
-                    )
+                self._may_log_in(client, encrypted=tls is not None)
                 await client.login(self._user, self._password)
+        except MailTrouble:
+            client.close()
+            raise
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
             raise MailTrouble(self._trouble(error)) from error
@@ -122,6 +121,17 @@ class MailServer:
         how = "without TLS" if tls is None else f"over {tls.version()}"
         how = f"{how}, logged in" if self._user else how
         return MailConnection(client, self.sender, how, _MAIL_TIMEOUTS * self._timeout_s)
+
+    def _may_log_in(self, client: aiosmtplib.SMTP, *, encrypted: bool) -> None:
+        if not encrypted and not self._on_this_machine():
+            raise MailTrouble(
+                f"{self._where()} offers no TLS, and the password is not sent readable; use smtps://, or a server that "
+                "offers STARTTLS"
+            )
+        if not client.supported_auth_methods:
+            raise MailTrouble(
+                f"{self._where()} offers no way to log in; leave user and password out, or use its other port"
+            )
 
     def _trouble(self, error: Exception) -> str:
         where = self._where()
