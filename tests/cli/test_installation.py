@@ -10,9 +10,12 @@ import apsw
 import pytest
 
 from tests.cli.conftest import Ran, Terminal
+from tests.sender.certificates import Authority
+from tests.support.mail import MailHost
 from tests.support.server import Server
+from tocsin.store.sqlite import migrations
 
-NEWEST = 1
+NEWEST = migrations.newest()
 
 
 def findings(ran: Ran, subject: str) -> list[tuple[str, str]]:
@@ -191,6 +194,32 @@ def test_trust_anchors(doctor, terminal: Terminal) -> None:
     (terminal.folder / "none.pem").write_text("")
     for file in ("missing.pem", "none.pem"):
         assert findings(doctor(code=1, ca_file=file), "trust anchors")[0][0] == "fail"
+
+
+def test_the_mail_server(doctor, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It is spoken with: encryption, trust and login included; what stands in the way is said."""
+    authority = Authority(tmp_path_factory.mktemp("certificates"))
+    users = {"mailer": "secret"}
+    with MailHost(tls=authority.issue("127.0.0.1").server(), implicit=True) as host:
+        found = findings(doctor(smtp_url=host.url(), smtp_ca_file=str(authority.ca_file)), "e-mail")
+        assert found == [("ok", f"127.0.0.1, port {host.port}, answers over TLSv1.3")]
+        [(state, detail)] = findings(doctor(code=1, smtp_url=host.url()), "e-mail")
+        assert state == "fail"
+        assert "TOCSIN_SMTP_CA_FILE" in detail
+    with MailHost(tls=authority.issue("127.0.0.1").server(), users=users) as host:
+        trusted = {"smtp_ca_file": str(authority.ca_file)}
+        found = findings(doctor(smtp_url=host.url("mailer:secret"), **trusted), "e-mail")
+        assert found == [("ok", f"127.0.0.1, port {host.port}, answers over TLSv1.3, logged in")]
+        [(state, detail)] = findings(doctor(code=1, smtp_url=host.url("mailer:guess"), **trusted), "e-mail")
+        assert state == "fail"
+        assert "535" in detail
+        assert "guess" not in detail
+    [(state, detail)] = findings(doctor(code=1, smtp_url=host.url()), "e-mail")
+    assert state == "fail"
+    assert "cannot be spoken with" in detail
+    [(state, detail)] = findings(doctor(code=1, smtp_url="mail.example.com"), "e-mail")
+    assert state == "fail"
+    assert "TOCSIN_SMTP_URL is not understood" in detail
 
 
 def test_a_folder_that_is_missing(doctor) -> None:

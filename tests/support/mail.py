@@ -52,8 +52,8 @@ class Mail:
 class MailHost:
     """Args:
     tls: what to encrypt with: from the start where `implicit`, else after STARTTLS.
-    users: who may log in, with passwords; None: nobody has to. Logging in needs no TLS here: a client that must
-        not is to refuse by itself.
+    users: who may log in, with passwords; None: nobody has to. Without `tls` they may in the clear: it is the client
+        that must not.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class MailHost:
             tls_context=None if self._implicit else self._tls,
             authenticator=self._judge if self._users is not None else None,
             auth_required=self._users is not None,
-            auth_require_tls=False,
+            auth_require_tls=self._tls is not None and not self._implicit,
             auth_exclude_mechanism=() if self._users is not None else ("LOGIN", "PLAIN"),
         )
         self._open.add(smtp)

@@ -22,6 +22,9 @@ _MAIL_TIMEOUTS = 4
 _QUIT_TIMEOUT_S = 5.0
 _REASON_LENGTH = 300
 
+# Quoted names, comments, groups, lists: what RFC 5322 allows and nobody has.
+_NOT_IN_ADDRESSES = frozenset('<>"(),;\\')
+
 _FORM = "write smtp://user:password@mail.example.com:587/?from=tocsin@example.com, or smtps://…"
 
 
@@ -222,15 +225,21 @@ class MailConnection:
 
 
 def on_the_wire(address: str) -> str:
-    """An address as mail servers know it: the domain in ASCII (IDNA). Raises `ValueError` where it is none."""
-    local, at, domain = address.rpartition("@")
-    if not (at and local and domain) or any(c.isspace() or not c.isprintable() or c in '<>"(),;:\\@' for c in local):
-        raise ValueError("no address")
+    """An address as mail servers know it: the domain in ASCII (IDNA). Raises `ValueError` where it is none, or where
+    it holds what could be taken for more than an address.
+    """
+    local, _, domain = address.rpartition("@")
     if not domain.isascii():
         domain = domain.encode("idna").decode()
-    if any(c.isspace() or not c.isprintable() or c in '<>"(),;\\' for c in domain):
+    found = f"{local}@{domain}"
+    if (
+        not (local and domain)
+        or "@" in local
+        or "=?" in found  # an encoded word: headers would decode it
+        or any(c in _NOT_IN_ADDRESSES or c.isspace() or not c.isprintable() for c in found)
+    ):
         raise ValueError("no address")
-    return f"{local}@{domain}"
+    return found
 
 
 def _literal_of(address: str) -> str:

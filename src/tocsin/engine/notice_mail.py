@@ -69,9 +69,10 @@ def compose(
     link = f"{public_url}/v1/webhooks/{webhook_id}" if public_url else ""
 
     mail = EmailMessage(policy=SMTP if sender.isascii() and recipient.isascii() else SMTPUTF8)
-    mail["From"] = Address("Tocsin", addr_spec=sender)
-    mail["To"] = Address(addr_spec=recipient)
-    mail["Subject"] = f"{called[0].upper()}{called[1:]} of {owner} {became}"
+    mail["From"] = _address("Tocsin", sender)
+    mail["To"] = _address("", recipient)
+    # What looks like an encoded word (RFC 2047) would be decoded here, line breaks and all, into another header.
+    mail["Subject"] = f"{called[0].upper()}{called[1:]} of {owner} {became}".replace("=?", "= ?")
     mail["Date"] = format_datetime(datetime.fromtimestamp(notice.at // 1000, UTC))
     mail["Message-ID"] = f"<{ids.show('ntc_', notice.id)}@{sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office notes in answer
@@ -80,6 +81,11 @@ def compose(
     mail.add_alternative(_html(lead, facts, follows, commands, link, foot), subtype="html", cte="quoted-printable")
     mail.set_boundary(f"=_{ids.show('ntc_', notice.id)}")
     return mail
+
+
+def _address(name: str, address: str) -> Address:
+    local, _, domain = address.rpartition("@")
+    return Address(name, local, domain)
 
 
 def line(text: str) -> str:
