@@ -62,7 +62,7 @@ def test_without_a_secret_nothing_is_verified(listen) -> None:
     assert post(listener.url) == 202
     assert listener.stop() == 0
     assert "Nothing is verified" in listener.said
-    assert "not checked: no secret was given" in listener.text
+    assert "not checked (standard): no secret was given" in listener.text
     assert "timestamp" not in listener.text
 
 

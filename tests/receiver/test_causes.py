@@ -155,7 +155,7 @@ def other_secret(one: Delivery) -> str:
 case("another webhook's secret", ALL, Cause.WRONG_SECRET, "another webhook's secret", "rotat", "overlap")(
     lambda one: replace(one, secret=other_secret(one))
 )
-case("two secrets, neither", ALL, Cause.WRONG_SECRET, "none of these secrets", "rotation")(
+case("two secrets, neither", ALL, Cause.WRONG_SECRET, "none of these secrets signs here", "rotation")(
     lambda one: replace(one, secret=[other_secret(one), other_secret(one)])
 )
 case("a line break after the secret", ALL, Cause.SECRET_MALFORMED, "spaces or a line break around it", "take them")(

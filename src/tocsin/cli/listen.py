@@ -134,12 +134,14 @@ class _Lines:
         if marks:
             line += f" ({', '.join(marks)})"
         self._line(line, style="bold")
+        dialect = f" ({verdict.profile})" if verdict.profile else ""
         if verdict.verified:
-            self._line(f"  verified ({verdict.profile})", style="green")
+            note = f": {verdict.note}" if verdict.note else ""
+            self._line(f"  verified{dialect}{note}", style="green")
         elif verdict.verified is False:
-            self._line(f"  NOT VERIFIED: {verdict.cause}: {verdict.sentence}", style="red")
+            self._line(f"  NOT VERIFIED{dialect}: {verdict.cause}: {verdict.sentence}", style="red")
         else:
-            self._line("  not checked: no secret was given", style="yellow")
+            self._line(f"  not checked{dialect}: no secret was given", style="yellow")
         if "headers" not in self._hidden:
             for name, value in arrival.headers:
                 self._line(f"  {name}: {value}", style="dim")

@@ -76,9 +76,11 @@ def verify(
         put_json(msgspec.to_builtins(verdict))
     elif verdict.verified:
         put(f"verified: {verdict.type or 'an event'} {verdict.id or ''} ({verdict.profile})")
+        if verdict.note:
+            put(f"  {verdict.note}")
     if not verdict.verified and not as_json:
         sys.stdout.flush()
-        say(f"not verified: {verdict.cause}")
+        say(f"not verified{f' ({verdict.profile})' if verdict.profile else ''}: {verdict.cause}")
         say(f"  {verdict.sentence}")
         if verdict.right_but_for_time:
             say("  The signature itself is right: with --any-time (or the right --when) it verifies.")

@@ -124,7 +124,7 @@ def _missing(request: _Request, others: Iterable["Dialect"]) -> Found | None:
             return Found(
                 "other_dialect",
                 f"{wanted} is missing, but {theirs} is there: the sender speaks {other.name!r}{fits}; "
-                f"call verify(…, profile={other.name!r})",
+                f"verify it with profile={other.name!r}",
             )
     names = [name for name, values in request.headers.items() if values and values[0]][:_HEADERS]
     for name in names:
@@ -132,7 +132,7 @@ def _missing(request: _Request, others: Iterable["Dialect"]) -> Found | None:
             return Found(
                 "other_header",
                 f"{wanted} is missing, but {name} holds what belongs into it, and it fits: the webhook's "
-                f"options name that header, or a proxy has renamed it; call verify(…, header={name!r})",
+                f"options name that header, or a proxy has renamed it; verify it with header={name!r}",
             )
     telling = [name for name in names if _TELLING.search(name)]
     if telling:
@@ -497,34 +497,30 @@ def _suspicion(request: _Request) -> Found | None:
 
 
 def _no_match(request: _Request) -> str:
-    standard = request.dialect.scheme == "standard-webhooks"
+    """With nothing else to blame, it is the secret; a token says nothing of the body, so then it is that alone."""
     several = len(request.secrets) > 1
-    who = "none of these secrets is the webhook's present one" if several else "this is another webhook's secret"
-    if standard:
-        signatures = sum(entry.startswith("v1,") for entry in request.value.split())
-        if signatures > 1:
-            return (
-                f"no signature matches: there are {signatures}, so the webhook's secret is being rotated, and "
-                f"{'these are' if several else 'this is'} neither the new secret nor the old one, or the body is not "
-                "the one that was sent; compare it with the webhook's"
-            )
+    signatures = sum(entry.startswith("v1,") for entry in request.value.split())
+    if request.dialect.scheme == "standard-webhooks" and signatures > 1:
+        return (
+            f"no signature matches: there are {signatures}, so the webhook's secret is being rotated, and "
+            f"{'these are' if several else 'this is'} neither the new secret nor the old one, or the body is not "
+            "the one that was sent; compare it with the webhook's"
+        )
+    if request.dialect.scheme == "standard-webhooks":
         rotation = "both sign until a rotation's overlap ends, then only the new one"
     else:
         rotation = "until a rotation's overlap ends the old one signs, then only the new one"
-    first = "no signature matches"
-    if request.dialect.scheme == "token":
+    first, body = "no signature matches", ", or the body is not the one that was sent"
+    if request.dialect.scheme == "token" and _digests(request.value):
         first = f"neither is {request.header} the secret, nor a digest made with it"
-        if not _digests(request.value):
-            first = f"the token in {request.header} is not the secret"
-            value = request.value
-            if request.dialect.other_schemes and re.fullmatch(r"[0-9a-f]{16,}", value):
-                first += f" (and {len(value)} hex digits are no digest either: a SHA-256 has 64)"
+    elif request.dialect.scheme == "token":
+        first, body = f"the token in {request.header} is not the secret", ""
+        if request.dialect.other_schemes and re.fullmatch(r"[0-9a-f]{16,}", request.value):
+            first += f" (and {len(request.value)} hex digits are no digest either: a SHA-256 has 64)"
+    who = "this is another webhook's secret"
+    if several:
+        who = "none of these secrets signs here: each is another webhook's"
     more = "" if several else "; give both while it is rotated"
-    body = (
-        ""
-        if request.dialect.scheme == "token" and not _digests(request.value)
-        else (", or the body is not the one that was sent")
-    )
     return (
         f"{first}: {who}, or one from before or after a rotation ({rotation}){body}; compare it with the "
         f"webhook's{more}, or rotate it"

@@ -68,6 +68,7 @@ class Arrival(msgspec.Struct, kw_only=True):
             "profile": verdict.profile,
             "cause": verdict.cause,
             "why": verdict.sentence,
+            "remark": verdict.note,
             "nth": self.nth,
             "duplicate": self.duplicate,
             "test": self.test,

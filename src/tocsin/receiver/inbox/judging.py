@@ -204,9 +204,10 @@ def _rotation_note(
     arrived: _Arrived, dialect: Dialect, secrets: Sequence[str], index: int, terms: _Terms
 ) -> Iterator[str]:
     """Which of several secrets signs now: what somebody wants to know who is changing them."""
-    which = f"secret {index + 1} of {len(secrets)}"
+    which = f"secret {index + 1} of {len(secrets)} fits"
     if dialect.scheme != "standard-webhooks":
-        yield f"{which} fits: the old one until a rotation's overlap ends, then only the new one"
+        when = "while a secret is rotated the old one signs until the overlap ends, then only the new one"
+        yield which if len(secrets) > 2 else f"{which}; {when}"
         return
     for other in secrets[index + 1 :]:
         try:
@@ -215,7 +216,7 @@ def _rotation_note(
             continue
         yield "two of the secrets fit: a rotation is under way, and both sign until its overlap ends"
         return
-    yield f"only {which} fits: no rotation between these secrets is under way"
+    yield which if len(secrets) > 2 else f"only {which}: no rotation between the two is under way"
 
 
 def _judge_headers(arrived: _Arrived, dialect: Dialect, terms: _Terms, claims: _Claims) -> Verdict:

@@ -14,6 +14,7 @@ function forget() {
   arrived = 0;
   chosen = null;
   $("detail").hidden = true;
+  $("choose").hidden = true;
 }
 
 const $ = (id) => document.getElementById(id);
@@ -43,9 +44,11 @@ function row(arrival) {
   const marks = [arrival.path, arrival.id || "no id"];
   if (arrival.nth > 1) marks.push(arrival.duplicate ? "duplicate" : `attempt ${arrival.nth}`);
   if (arrival.test) marks.push("test");
+  if (arrival.profile) marks.unshift(arrival.profile);
   what.append(element("small", marks.join(" · ")));
   const [text, kind] = verdictOf(arrival);
   const state = element("span", text, kind);
+  if (arrival.cause) state.append(element("small", arrival.cause.replaceAll("_", " ")));
   state.append(element("small", `answered ${answerOf(arrival)}`));
   button.append(element("span", arrival.at.slice(11, 19)), what, state);
   button.setAttribute("aria-current", String(arrival.n === chosen));
@@ -55,7 +58,7 @@ function row(arrival) {
 
 function fits(arrival, wanted) {
   if (!wanted) return true;
-  return [arrival.type, arrival.id, arrival.path].some((text) => (text || "").toLowerCase().includes(wanted));
+  return [arrival.type, arrival.id, arrival.path, arrival.profile].some((text) => (text || "").toLowerCase().includes(wanted));
 }
 
 function place(arrival) {
@@ -76,6 +79,13 @@ function place(arrival) {
   $("unverified").textContent = unverified.size;
   $("empty").hidden = true;
   if (arrival.n === chosen) show(arrival);
+  else if (chosen === null && arrival.n === wanted()) choose(arrival.n);
+  else if (chosen === null) $("choose").hidden = false;
+}
+
+// An address such as …/#7 shows that arrival, so that it can be pointed at.
+function wanted() {
+  return Number(location.hash.slice(1));
 }
 
 function choose(n) {
@@ -84,6 +94,8 @@ function choose(n) {
   if (before) before.item.firstChild.setAttribute("aria-current", "false");
   const now = arrivals.get(n);
   now.item.firstChild.setAttribute("aria-current", "true");
+  $("choose").hidden = true;
+  history.replaceState(null, "", `#${n}`);
   show(now.arrival);
 }
 
@@ -102,7 +114,8 @@ function show(arrival) {
   const [text, kind] = verdictOf(arrival);
   const why = arrival.why ? `: ${arrival.why} (${arrival.cause})` : "";
   const unchecked = arrival.verified === null ? "; start tocsin listen with --secret to check signatures" : "";
-  $("verdict").textContent = text + why + unchecked;
+  const remark = arrival.remark ? `: ${arrival.remark}` : "";
+  $("verdict").textContent = text + why + remark + unchecked;
   $("verdict").className = kind;
   const facts = [
     ["Arrived", arrival.at],
@@ -122,6 +135,8 @@ $("filter").addEventListener("input", () => {
   const wanted = $("filter").value.trim().toLowerCase();
   for (const { arrival, item } of arrivals.values()) item.hidden = !fits(arrival, wanted);
 });
+
+addEventListener("hashchange", () => { if (arrivals.has(wanted())) choose(wanted()); });
 
 const stream = new EventSource("/_inbox/events");
 stream.addEventListener("open", () => { $("state").textContent = "Live"; });
