@@ -76,9 +76,11 @@ class App:
         )
         self.caretaker = Caretaker(
             journal=store.journal,
+            records=store.records,
             webhooks=store.webhooks,
             directory=self.directory,
             outbox=self.mailer,
+            tell=lambda webhook: self.dispatcher.webhook_changed(webhook),  # noqa: PLW0108 - made below
             clock=clock,
             metrics=metrics,
         )

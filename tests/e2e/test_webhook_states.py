@@ -109,3 +109,24 @@ def test_a_deleted_webhook_gets_nothing_more(shop: Shop, receiver: LedgerReceive
     shop.wait_delivery(waiting["id"], hook["id"], "cancelled")
     assert shop.publish()["matched"] == 0
     assert len(receiver.arrivals("/deleted")) == 1
+
+
+def test_a_webhook_that_failed_says_so_and_its_events_are_kept(start_server: StartServer, receiver: LedgerReceiver):
+    """In a dialect that gives a webhook up with a delivery, what comes then makes no deliveries, and says why."""
+    shop = start_server(retry_scale=0.0001).operator.shop(profile="cloakradar")
+    hook = shop.webhook(receiver.url("/failing"))
+    receiver.script("/failing", Answer(500))
+    doomed = shop.publish("click.new")
+    shop.wait_delivery(doomed["id"], hook["id"], "failed")
+    until(lambda: shop.status(hook["id"])["status"] == "failed", "failed")
+    assert "500" in shop.status(hook["id"])["status_reason"]
+    assert shop.publish("click.new")["matched"] == 0
+    meanwhile = shop.get(f"/v1/events/{shop.publish('click.new')['id']}")
+    assert meanwhile["data"] == shop.example("click.new")
+    assert meanwhile["deliveries"] == []
+    [why] = meanwhile["routing"]
+    assert (why["webhook_id"], why["matched"]) == (hook["id"], False)
+    assert "failed" in why["reason"]
+    shop.post(f"/v1/webhooks/{hook['id']}/enable")
+    assert shop.publish("click.new")["matched"] == 1
+    until(lambda: len(receiver.counts("/failing")) == 2, "the new one's arrival")

@@ -177,3 +177,31 @@ def test_a_lane_that_nothing_is_known_of_may_be_forgotten():
     assert a_lane.idle
     a_lane.stored(NOW)
     assert not a_lane.idle
+
+
+def test_a_run_of_failures_begins_with_the_earliest_attempt_after_the_last_success():
+    """Attempts end in another order than they started; what started before a success and failed after it proves
+    nothing about the time before.
+    """
+    a_lane = lane()
+    assert a_lane.failed(Millis(20), Millis(25))
+    assert a_lane.failed(Millis(10), Millis(30))
+    assert not a_lane.failed(Millis(15), Millis(35))
+    assert (a_lane.unbroken_since, a_lane.failing_since) == (10, 25)
+    assert not a_lane.idle
+    assert a_lane.succeeded(Millis(40))
+    assert not a_lane.succeeded(Millis(50))
+    assert (a_lane.unbroken_since, a_lane.failing_since) == (None, None)
+    assert a_lane.failed(Millis(45), Millis(60))
+    assert a_lane.unbroken_since == 50
+
+
+def test_enabling_begins_the_days_of_failing_anew_but_is_no_success():
+    """The owner gets the whole span again; whether anything succeeded meanwhile is another question."""
+    a_lane = lane()
+    a_lane.failed(Millis(10), Millis(20))
+    a_lane.configure(webhook())
+    assert (a_lane.unbroken_since, a_lane.failing_since) == (10, None)
+    assert not a_lane.idle
+    assert a_lane.failed(Millis(NOW + 5), Millis(NOW + 6))
+    assert (a_lane.unbroken_since, a_lane.failing_since) == (10, NOW + 6)

@@ -376,6 +376,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
     await world.claim(idle)
     journal = world.store.journal
     await journal.note_streak(failing.id, Millis(5), None)
+    await journal.note_streak(both.id, Millis(4), None, unbroken_since=Millis(3))
     await journal.note_streak(both.id, Millis(6), Millis(7))
     await journal.note_streak(idle.id, Millis(8), None)
     await journal.note_streak(idle.id, None, None)
@@ -389,10 +390,25 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
             account_id=account.id,
             next_due=first.accepted_at,
             failing_since=None,
+            unbroken_since=None,
             warned_at=None,
         ),
-        LaneFacts(webhook_id=failing.id, account_id=account.id, next_due=None, failing_since=5, warned_at=None),
-        LaneFacts(webhook_id=both.id, account_id=account.id, next_due=first.accepted_at, failing_since=6, warned_at=7),
+        LaneFacts(
+            webhook_id=failing.id,
+            account_id=account.id,
+            next_due=None,
+            failing_since=5,
+            unbroken_since=5,
+            warned_at=None,
+        ),
+        LaneFacts(
+            webhook_id=both.id,
+            account_id=account.id,
+            next_due=first.accepted_at,
+            failing_since=6,
+            unbroken_since=3,
+            warned_at=7,
+        ),
     ]
 
 

@@ -201,17 +201,20 @@ class Attempts:
             self._settler.settle(
                 settlement, partial(self._keeper.stored, lane.webhook_id, lane.account_id, verdict.due_at)
             )
-        self._note_health(lane, target, outcome, verdict, now)
+        self._note_health(lane, target, attempt, verdict, now)
         self._keeper.ended(lane, now)
 
-    def _note_health(self, lane: Lane, target: Target, outcome: Outcome, verdict: policy.Verdict, now: Millis) -> None:
+    def succeeded(self, lane: Lane, now: Millis) -> None:
+        """An attempt of that lane did, scheduled or not: its run of failures has ended."""
+        if lane.succeeded(now):
+            self._caretaker.streak_changed(lane)
+
+    def _note_health(self, lane: Lane, target: Target, attempt: Attempt, verdict: policy.Verdict, now: Millis) -> None:
+        outcome = attempt.outcome
         if outcome.ok:
-            if lane.failing_since is not None:
-                lane.failing_since = lane.warned_at = None
-                self._caretaker.streak_changed(lane)
+            self.succeeded(lane, now)
             return
-        if lane.failing_since is None:
-            lane.failing_since = now
+        if lane.failed(attempt.started_at, now):
             self._caretaker.streak_changed(lane)
         diagnosis = policy.diagnose(
             target.profile.disable,
@@ -222,7 +225,7 @@ class Attempts:
             now=now,
         )
         if diagnosis.health is not policy.Health.WELL:
-            self._caretaker.treat(lane, target.webhook, diagnosis)
+            self._caretaker.treat(lane, target.webhook, diagnosis, attempt)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

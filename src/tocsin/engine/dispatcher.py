@@ -119,6 +119,7 @@ class Dispatcher:
             for facts in page:
                 lane = self._lane(facts.webhook_id, facts.account_id)
                 lane.failing_since, lane.warned_at = facts.failing_since, facts.warned_at
+                lane.unbroken_since = facts.unbroken_since
                 lane.next_due = facts.next_due
                 if lane.next_due is not None and lane.next_due <= now:
                     overdue.append(lane)
@@ -216,6 +217,12 @@ class Dispatcher:
         lane = self._lane(webhook_id, account_id)
         lane.stored(due_at)
         self._schedule(lane, self._clock.now_ms())
+
+    def succeeded(self, webhook_id: WebhookId) -> None:
+        """An attempt that did not come from here succeeded: that ends the run of failures as one of ours does."""
+        lane = self._lanes.get(webhook_id)  # none: then nothing of it failed, or is under way
+        if lane is not None:
+            self._attempts.succeeded(lane, self._clock.now_ms())
 
     # --- from control ---------------------------------------------------------------------------------------------
 

@@ -51,7 +51,9 @@ class Lane:
         "rate_limit",
         "ready",
         "reserved",
+        "succeeded_at",
         "timer_at",
+        "unbroken_since",
         "unwell",
         "warned_at",
         "webhook_id",
@@ -74,7 +76,11 @@ class Lane:
         self.claiming = False
         self.ready = False  # stands in the rotation
         self.timer_at: Millis | None = None  # the wake-up that is set for it
+        self.succeeded_at = Millis(0)  # when an attempt last did, as far as it happened in this process
+        # Two beginnings of the run of failed attempts that goes on now. Enabling begins it anew for the one that counts
+        # the days; only a success ends the other one, by which a success is proved not to have been.
         self.failing_since: Millis | None = None
+        self.unbroken_since: Millis | None = None
         self.warned_at: Millis | None = None
 
     @property
@@ -87,7 +93,7 @@ class Lane:
             and not self.claiming
             and not self.ready
             and self.next_due is None
-            and self.failing_since is None
+            and self.unbroken_since is None
             and not self.unwell
             and self.next_start_ms == 0.0
         )
@@ -137,6 +143,27 @@ class Lane:
         elif outcome.kind in _OVERLOADED or outcome.status_code in _OVERLOADED_STATUSES:
             self.limit = min(self.max_in_flight, max(MIN_IN_FLIGHT, self.limit // 2))
             self.unwell = True
+
+    def succeeded(self, now: Millis) -> bool:
+        """Ends the run of failures; whether there was one."""
+        self.succeeded_at = now
+        if self.unbroken_since is None:
+            return False
+        self.failing_since = self.unbroken_since = self.warned_at = None
+        return True
+
+    def failed(self, started_at: Millis, now: Millis) -> bool:
+        """Begins the run of failures, or finds that it began earlier; whether there is something new to be kept.
+
+        Attempts do not end in the order in which they started: nothing has succeeded since this one did either, unless
+        something has meanwhile.
+        """
+        since = max(started_at, self.succeeded_at)
+        if self.failing_since is not None and self.unbroken_since is not None and self.unbroken_since <= since:
+            return False
+        self.failing_since = self.failing_since or now
+        self.unbroken_since = since if self.unbroken_since is None else min(since, self.unbroken_since)
+        return True
 
     def wanted(self, now: Millis) -> int:
         """How many deliveries to claim now: as many as there is room for in flight, and as much again to follow."""

@@ -146,6 +146,8 @@ class Manual:
         )
         attempt = await self._attempt(hook, request, claimed.id, claimed.attempts + 1, Trigger.MANUAL)
         now = self._clock.now_ms()
+        if attempt.outcome.ok:
+            self._dispatcher.succeeded(claimed.webhook_id)
         settlement = Settlement(
             delivery_id=claimed.id,
             attempt=attempt,

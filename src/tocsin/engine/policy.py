@@ -69,13 +69,22 @@ def retry_after_s(outcome: Outcome, now: Millis) -> float | None:
     return None
 
 
+def succeeded_meanwhile(*, unbroken_since: Millis, first_attempt_at: Millis) -> bool:
+    """Whether, since a delivery was first tried, another one to its webhook succeeded.
+
+    Args:
+        unbroken_since: from when on every attempt at the webhook has failed.
+    """
+    return unbroken_since > first_attempt_at
+
+
 class Health(StrEnum):
     """What a run of failures means for the webhook."""
 
     WELL = "well"
     WARN = "warn"
     DISABLE = "disable"
-    FAIL = "fail"
+    FAIL = "fail"  # unless another delivery succeeded meanwhile: see `succeeded_meanwhile`
 
 
 class Diagnosis(msgspec.Struct, frozen=True):

@@ -126,7 +126,8 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
     webhook_id: WebhookId
     account_id: AccountId
     next_due: Millis | None
-    failing_since: Millis | None  # start of the unbroken run of failed attempts
+    failing_since: Millis | None  # start of the run of failed attempts, as it counts since the webhook was enabled
+    unbroken_since: Millis | None  # nothing has succeeded since then, whether it was enabled meanwhile or not
     warned_at: Millis | None
 
 
@@ -192,9 +193,11 @@ class Journal(Protocol):
         failing_since: Millis | None,
         warned_at: Millis | None,
         notice: Notice | None = None,
+        *,
+        unbroken_since: Millis | None = None,
     ) -> None:
-        """Keeps (or, with None, forgets) since when a webhook's attempts have failed without a break; and the warning
-        of it, both or neither.
+        """Keeps (or, with `failing_since` None, forgets) since when a webhook's attempts have failed; and the warning
+        of it, both or neither. `unbroken_since` None: as it is kept already, else the same as `failing_since`.
         """
         ...
 

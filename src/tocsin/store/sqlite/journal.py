@@ -162,12 +162,14 @@ class SqliteJournal:
         failing_since: Millis | None,
         warned_at: Millis | None,
         notice: Notice | None = None,
+        *,
+        unbroken_since: Millis | None = None,
     ) -> None:
         def write(db: WritingDatabase) -> None:
             if failing_since is None:
                 db.execute(_LANE["forget"], (webhook_id,))
             else:
-                db.execute(_LANE["note"], (webhook_id, failing_since, warned_at))
+                db.execute(_LANE["note"], (webhook_id, failing_since, unbroken_since, warned_at))
             if notice is not None:
                 put_notice(db, notice)
 
@@ -275,14 +277,15 @@ def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
             account_id = db.value(_LANE["owner"], (webhook_id,))
             if account_id is None:
                 continue
-            since, warned_at = streaks.get(webhook_id) or db.row(_LANE["streak"], (webhook_id,)) or (None, None)
+            streak = streaks.get(webhook_id) or db.row(_LANE["streak"], (webhook_id,)) or (None, None, None)
             facts.append(
                 LaneFacts(
                     webhook_id=WebhookId(webhook_id),
                     account_id=account_id,
                     next_due=due[webhook_id] if webhook_id in due else db.value(_DELIVERY["next_due"], (webhook_id,)),
-                    failing_since=since,
-                    warned_at=warned_at,
+                    failing_since=streak[0],
+                    unbroken_since=streak[1],
+                    warned_at=streak[2],
                 )
             )
         if facts or not ids:
