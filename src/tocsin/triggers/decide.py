@@ -1,0 +1,72 @@
+"""Decides one thing at a time: an activity by all rules of its kind, a timer by the rule of its noun."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tocsin.clock import Millis
+from tocsin.triggers import rules
+from tocsin.triggers.activity import Activity, Kind
+from tocsin.triggers.context import Context
+from tocsin.triggers.occurrences import Judgement, Occurrence
+from tocsin.triggers.rules import Rule, Tick
+
+# The nouns whose state rules of any kind may look at, where the activity names one: what is read for it beforehand.
+# Only speed hangs on it: what else a rule asks for is read then.
+_NAMED = ("campaign", "offer", "partner")
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    judgement: Judgement | None
+    occurrences: Sequence[Occurrence]
+
+
+def decide(ctx: Context, activity: Activity, by: Mapping[Kind, Sequence[Rule]] = rules.RULES) -> Decision:
+    """What the rules find in an activity. What they change is in `ctx.state`, for the caller to keep or undo.
+
+    Raises:
+        Unread: keys must be read first; nothing is changed.
+        Rejected: a rule refuses the activity; nothing is changed.
+    """
+    _begin(ctx)
+    try:
+        for rule in by[activity.kind]:
+            rule(ctx, activity)
+    except BaseException:
+        ctx.state.undo()
+        raise
+    return Decision(judgement=ctx.judgement, occurrences=ctx.found)
+
+
+def tick(ctx: Context, name: str, due_at: Millis, by: Mapping[str, Tick] = rules.TICKS) -> Decision:
+    """What a timer's rule finds. The timer itself is over, unless the rule sets it anew. Raises as `decide`."""
+    _begin(ctx)
+    try:
+        ctx.state.clear_timer(name)
+        rule = by.get(name.partition(":")[0])
+        if rule is not None:  # else an older version's timer
+            rule(ctx, name, due_at)
+    except BaseException:
+        ctx.state.undo()
+        raise
+    return Decision(judgement=None, occurrences=ctx.found)
+
+
+def foresee(activity: Activity) -> set[str]:
+    """Keys that its rules will most likely ask for, so that they are read for a whole batch at once."""
+    keys = {f"{noun}:{id_}" for noun in _NAMED if (id_ := activity.id_of(noun)) is not None}
+    visitor = activity.data.get("visitor")
+    if isinstance(visitor, dict):
+        if activity.visitor_id is not None:
+            keys.add(f"visitor:{activity.visitor_id}")
+        if isinstance(address := visitor.get("ip"), str):
+            keys.add(f"address:{address}")
+    for noun in ("conversion", "click"):
+        if isinstance(id_ := activity.data.get(f"{noun}_id"), str | int):
+            keys.add(f"{noun}:{id_}")
+    return keys
+
+
+def _begin(ctx: Context) -> None:
+    ctx.judgement = None
+    ctx.found = []

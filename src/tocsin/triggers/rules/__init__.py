@@ -1,0 +1,31 @@
+"""What counts and what fires, by kind of activity: which rules there are, and in which order they look at one.
+
+Promises: a rule is a pure function over what is remembered; it changes that, says what occurred, or refuses the
+activity by raising `errors.Rejected`. Leaves out: how its changes are kept (`engine.activities`), what a dialect makes
+of them (`firing`).
+"""
+
+from collections.abc import Callable, Mapping
+
+from tocsin.clock import Millis
+from tocsin.triggers.activity import Activity, Kind
+from tocsin.triggers.context import Context
+
+Rule = Callable[[Context, Activity], None]
+Tick = Callable[[Context, str, Millis], None]  # the timer's name, and when it was due
+
+# The order matters: a rule reads what the ones before it have found.
+RULES: Mapping[Kind, tuple[Rule, ...]] = {
+    Kind.CLICK: (),
+    Kind.VISIT: (),
+    Kind.IMPRESSION: (),
+    Kind.CONVERSION: (),
+    Kind.CONVERSION_STATUS: (),
+    Kind.SPEND: (),
+    Kind.CAMPAIGN: (),
+    Kind.PARTNER: (),
+    Kind.BILLING: (),
+}
+
+# By the noun of a timer's name: what comes before its colon.
+TICKS: Mapping[str, Tick] = {}
