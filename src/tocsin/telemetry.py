@@ -304,7 +304,11 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "purge_waits": LogSpec("Retention could not remove what is old; tried again later.", _WHY),
     "purged": LogSpec(
         "Retention removed what was old.",
-        dict.fromkeys(("bodies", "events", "deliveries", "attempts", "dedupe", "idempotency", "accounts"), "rows"),
+        {
+            **dict.fromkeys(("bodies", "events", "deliveries", "attempts", "dedupe", "idempotency"), "rows"),
+            **dict.fromkeys(("accounts", "activities"), "rows"),
+            "remembered": "what triggers remembered, rows",
+        },
     ),
     # the API
     "request_failed": LogSpec(

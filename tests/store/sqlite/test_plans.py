@@ -17,6 +17,8 @@ ALL = [
 
 # Statements that go through a table from one end, and why they may.
 THROUGH = {
+    ("account", "profiles"): "account",  # once, at the start
+    ("trigger", "next_due"): "t USING COVERING INDEX timer_due",  # one step, but for removed accounts
     ("fan_out", "jobs"): "f",  # a handful of rows
     ("record", "fan_out_jobs"): "fan_out",  # a handful of rows
     ("record", "notices"): "notice USING COVERING INDEX notice_due",  # as many as webhooks were just stopped
@@ -24,6 +26,9 @@ THROUGH = {
     ("record", "waiting"): "delivery USING COVERING INDEX delivery_waiting",  # up to a bound
     ("idempotency", "purge"): "idempotency",  # from the oldest on, up to a limit
 }
+
+# Statements that sort, and why they may.
+SORTED = {("account", "profiles", "USE TEMP B-TREE FOR GROUP BY")}  # once, at the start
 
 # What is no table of ours: a list of constants, an argument, a step of a recursion, a subquery that has its own line.
 HARMLESS = re.compile(
@@ -46,6 +51,15 @@ PINNED = {
     ("record", "near_failed"): (
         "SEARCH delivery USING COVERING INDEX delivery_failed (account_id=? AND rowid>? AND rowid<?)"
     ),
+    ("trigger", "values"): "SEARCH s USING PRIMARY KEY (key=?)",
+    ("trigger", "drop"): "SEARCH trigger_state USING PRIMARY KEY (key=?)",
+    ("trigger", "scan"): "SEARCH trigger_state USING PRIMARY KEY (key>?)",
+    ("trigger", "clear_timers"): "SEARCH timer USING PRIMARY KEY (account_id=? AND name=?)",
+    ("trigger", "due"): "SEARCH t USING COVERING INDEX timer_due (due_at<?)",
+    ("purge", "may_have_expired"): "SEARCH trigger_expiry USING INDEX trigger_expiry_hour (hour<?)",
+    ("purge", "delete_expired"): "SEARCH trigger_state USING PRIMARY KEY (key=?)",
+    ("purge", "state_of_account"): "SEARCH trigger_state USING PRIMARY KEY (key>? AND key<?)",
+    ("purge", "activities"): "SEARCH activity USING INTEGER PRIMARY KEY (rowid<?)",
     ("recent", "known"): "SEARCH dedupe USING PRIMARY KEY (key=?)",
     ("purge", "bodies"): "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     ("purge", "deliveries"): "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
@@ -69,6 +83,8 @@ async def test_no_statement_goes_through_a_table_or_sorts(world: World, tmp_path
             continue
         for step in plan(connection, sql):
             through = THROUGH.get((noun, name))
+            if (noun, name, step) in SORTED:
+                continue
             if "TEMP B-TREE" in step or (
                 step.startswith("SCAN ") and not HARMLESS.match(step) and step != f"SCAN {through}"
             ):

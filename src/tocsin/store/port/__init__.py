@@ -2,8 +2,8 @@
 
 A store holds:
 
-    append-only     event, attempt, webhook_version, audit
-    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs, notice
+    append-only     event, activity, attempt, webhook_version, audit
+    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs, notice, timer, trigger state
     small           account, api_key, event_type, webhook, idempotency, dedupe
 
 Which lanes have a backlog and when each is next due is derived from the deliveries that wait; no row repeats it. How

@@ -16,6 +16,8 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True):
     dedupe: int = 0
     idempotency: int = 0
     accounts: int = 0
+    activities: int = 0
+    remembered: int = 0  # keys of trigger state, and timers of accounts that were removed
 
 
 class Housekeeping(Protocol):

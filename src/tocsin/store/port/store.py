@@ -8,6 +8,7 @@ from tocsin.store.port.journal import Journal, Ownership
 from tocsin.store.port.notices import Notices
 from tocsin.store.port.records import Records
 from tocsin.store.port.settings import Accounts, Catalogue, Keys, Snapshots, Webhooks
+from tocsin.store.port.triggers import Triggers
 
 
 class Store(Protocol):
@@ -35,6 +36,8 @@ class Store(Protocol):
     def idempotency(self) -> Idempotency: ...
     @property
     def housekeeping(self) -> Housekeeping: ...
+    @property
+    def triggers(self) -> Triggers: ...
 
     async def ready(self) -> bool:
         """Reachable, and its schema is this program's."""

@@ -89,11 +89,15 @@ class Triggers(Protocol):
         ...
 
     async def scan(self, account_id: AccountId, prefix: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """What is remembered under keys with that prefix, beyond `after`, in the order of keys."""
+        """What is remembered under keys with that prefix, beyond `after`, in the order of keys; what has expired too,
+        as long as it is not purged.
+        """
         ...
 
     async def activities(
         self, account_id: AccountId, *, since: Millis, until: Millis, after: int, limit: int
     ) -> Sequence[NewActivity]:
-        """The log in the order of commits (ids), accepted in that time, beyond the id `after`."""
+        """The log in the order of commits (ids), accepted in that time, beyond the id `after`; without those whose data
+        retention or an erasure took.
+        """
         ...

@@ -1,6 +1,6 @@
 """Events and their deliveries, written together: many at once, and a row at fault alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
 import msgspec
@@ -32,7 +32,7 @@ _ACCEPTED = Accepted()
 def ingest(database: WritingDatabase, events: Sequence[NewEvent], epoch: int) -> list[Ingested]:
     """Writes what can be written; answers in order."""
     database.own(epoch)
-    versions = _versions(database, events)
+    versions = config_versions(database, {event.account_id for event in events})
     answers: list[Ingested] = [_ACCEPTED] * len(events)
     fit: list[int] = []
     for i, event in enumerate(events):
@@ -41,45 +41,57 @@ def ingest(database: WritingDatabase, events: Sequence[NewEvent], epoch: int) ->
             fit.append(i)
         else:
             answers[i] = AccountGone() if version is None else Stale()
+
+    def write(which: Sequence[int]) -> None:
+        write_events(database, events, which, answers)
+
+    def refuse(i: int, reason: str) -> None:
+        answers[i] = Unstorable(reason=reason)
+
     if not database.fenced:
-        _write(database, events, fit, answers)
+        write(fit)
     elif fit:
-        _write_or_halve(database, events, fit, answers)
+        write_or_halve(database, fit, write, refuse)
     return answers
 
 
-def _versions(database: WritingDatabase, events: Sequence[NewEvent]) -> dict[int, int]:
+def config_versions(database: WritingDatabase, account_ids: set[int]) -> Mapping[int, int]:
+    """Of those of the accounts that live, and maybe of others."""
     known = database.versions
-    missing = {event.account_id for event in events if event.account_id not in known and in_range(event.account_id)}
+    missing = {account_id for account_id in account_ids if account_id not in known and in_range(account_id)}
     if missing:
         ids, versions = database.rows(_EVENT["config_versions"], (many(missing),))[0]
         known.update(zip(msgspec.json.decode(ids), msgspec.json.decode(versions), strict=True))
     return known
 
 
-def _write_or_halve(
-    database: WritingDatabase, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested]
+def write_or_halve(
+    database: WritingDatabase,
+    which: Sequence[int],
+    write: Callable[[Sequence[int]], None],
+    refuse: Callable[[int, str], None],
 ) -> None:
     """Writes all of `which`; if one of them is refused, each half by itself, down to the one at fault."""
     mark = database.mark()
     database.execute("SAVEPOINT half")
     try:
-        _write(database, events, which, answers)
+        write(which)
     except ROW_ERRORS as error:
         database.execute("ROLLBACK TO half")
         database.back_to(mark)
         if len(which) == 1:
-            answers[which[0]] = Unstorable(reason=str(error))
+            refuse(which[0], str(error))
         else:
             middle = len(which) // 2
-            _write_or_halve(database, events, which[:middle], answers)
-            _write_or_halve(database, events, which[middle:], answers)
+            write_or_halve(database, which[:middle], write, refuse)
+            write_or_halve(database, which[middle:], write, refuse)
     database.execute("RELEASE half")
 
 
-def _write(
+def write_events(
     database: WritingDatabase, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested]
 ) -> None:
+    """Writes those of `which` whose external ids are new; answers the others."""
     new = [events[i] for i in _take_external_ids(database, events, which, answers)]
     rows: list[Row] = []
     deliveries: list[Row] = []

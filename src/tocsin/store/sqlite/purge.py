@@ -12,7 +12,7 @@ from tocsin.ids import first_at
 from tocsin.store.port import Purged
 from tocsin.store.sqlite import timeline
 from tocsin.store.sqlite.database import Database, Row, many, many_blobs
-from tocsin.store.sqlite.recent import bucket_of, key_of
+from tocsin.store.sqlite.recent import activity_key_of, bucket_of, key_of
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -40,6 +40,9 @@ async def purge(
     deliveries, attempts = await writer.do(lambda db: _deliveries(db, logs_before, limit), rows=limit)
     oldest = min(bodies_before, logs_before, dedupe_before)
     events = await writer.do(lambda db: _events(db, oldest, limit), rows=limit)
+    bodies += await writer.do(lambda db: _activity_bodies(db, bodies_before, limit), rows=limit)
+    activities = await writer.do(lambda db: _activities(db, min(bodies_before, dedupe_before), limit), rows=limit)
+    remembered = await writer.do(lambda db: _expired(db, now, limit), rows=limit)
     idempotency = await writer.do(lambda db: db.change(_IDEMPOTENCY["purge"], (now, limit)), rows=limit)
     purged = Purged(
         bodies=bodies,
@@ -48,6 +51,8 @@ async def purge(
         attempts=attempts,
         dedupe=dedupe,
         idempotency=idempotency,
+        activities=activities,
+        remembered=remembered,
     )
     removed = await writer.do(lambda db: _removed_account(db, now, limit), rows=limit)
     await writer.do(_shrink)
@@ -108,14 +113,13 @@ def _dedupe(db: WritingDatabase, before: Millis, limit: int) -> int:
         return 0
     last = rows[-1][0]
     _set_place(db, "dedupe", last)
-    return _delete_dedupe(db, [(account_id, name) for _, account_id, name in rows if name is not None], last)
+    return _delete_dedupe(db, [key_of(account_id, name) for _, account_id, name in rows if name is not None], last)
 
 
-def _delete_dedupe(db: WritingDatabase, names: list[tuple[int, str]], last: int) -> int:
-    """Forgets external ids of events up to `last`."""
-    if not names:
+def _delete_dedupe(db: WritingDatabase, keys: list[bytes], last: int) -> int:
+    """Forgets external ids of events, or activities, up to `last`."""
+    if not keys:
         return 0
-    keys = [key_of(*name) for name in names]
     for bucket in db.recent.holding(keys):
         db.merge(None, bucket)
     return db.change(_PURGE["delete_dedupe"], (many_blobs(keys), last))
@@ -160,6 +164,40 @@ def _delete_events(db: WritingDatabase, ids: list[int]) -> int:
     return db.change(_PURGE["delete_events"], (many(ids),))
 
 
+def _activity_bodies(db: WritingDatabase, before: Millis, limit: int) -> int:
+    ids = [id_ for (id_,) in db.rows(_PURGE["activity_bodies"], (_place(db, "activities"), first_at(before), limit))]
+    if not ids:
+        return 0
+    _set_place(db, "activities", ids[-1])
+    return db.change(_PURGE["take_activity_bodies"], (many(ids),))
+
+
+def _activities(db: WritingDatabase, before: Millis, limit: int) -> int:
+    return _delete_activities(db, db.rows(_PURGE["activities"], (first_at(before), limit)))
+
+
+def _delete_activities(db: WritingDatabase, rows: list[Row]) -> int:
+    """Deletes (id, account, external id) rows and what points at them."""
+    if not rows:
+        return 0
+    names = [activity_key_of(account_id, name) for _, account_id, name in rows if name is not None]
+    _delete_dedupe(db, names, max(id_ for id_, _, _ in rows))
+    _leave_timeline(db, [(-account_id, id_) for id_, account_id, _ in rows])
+    return db.change(_PURGE["delete_activities"], (many([id_ for id_, _, _ in rows]),))
+
+
+def _expired(db: WritingDatabase, now: Millis, limit: int) -> int:
+    """Forgets what has expired, of what is to be looked at by now."""
+    rows = db.rows(_PURGE["may_have_expired"], (now // 3_600_000, limit))
+    if not rows:
+        return 0
+    keys = many_blobs({key for _, key in rows})
+    forgotten = db.change(_PURGE["delete_expired"], (keys, now))
+    db.execute(_PURGE["look_again"], (keys,))
+    db.execute(_PURGE["looked_at"], (many([id_ for id_, _ in rows]),))
+    return forgotten
+
+
 def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
     """A step of one removed account; what is left of an emptied one goes when its keys are forgotten everywhere."""
     after = _place(db, "accounts")
@@ -170,16 +208,20 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
         return Purged()
     account_id, removed_at = row
     db.merge(bucket_of(account_id), None)
-    ids: list[int] = []
-    while len(ids) < limit and (chunk := timeline.oldest(db, account_id)):
-        chunk = chunk[: limit - len(ids)]
-        ids += chunk
-        timeline.remove(db, {account_id: chunk})
-    if ids:
-        dedupe = _delete_dedupe(db, db.rows(_PURGE["external_ids_of"], (many(ids),)), ids[-1])
+    db.merge(bucket_of(-account_id), None)
+    if ids := _take_oldest(db, account_id, limit):
+        names = db.rows(_PURGE["external_ids_of"], (many(ids),))
+        dedupe = _delete_dedupe(db, [key_of(*name) for name in names], ids[-1])
         deliveries, attempts = _delete_deliveries(db, ids)
         events = _delete_events(db, ids)
         return Purged(events=events, deliveries=deliveries, attempts=attempts, dedupe=dedupe)
+    if ids := _take_oldest(db, -account_id, limit):
+        return Purged(activities=_delete_activities(db, db.rows(_PURGE["activities_of"], (many(ids),))))
+    first, beyond = (id_.to_bytes(8, "big") for id_ in (account_id, account_id + 1))
+    if remembered := db.change(_PURGE["state_of_account"], (first, beyond, limit)):
+        return Purged(remembered=remembered)
+    if timers := db.change(_PURGE["timers_of_account"], (account_id, limit)):
+        return Purged(remembered=timers)
     if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
         return Purged(idempotency=idempotency)
     for name in ("lanes_of_account", "notices_of_account", "versions_of_account", "webhooks_of_account"):
@@ -189,6 +231,16 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
         return Purged()
     db.execute(_PURGE["keys_of_account"], (account_id,))
     return Purged(accounts=db.change(_PURGE["account"], (account_id,)))
+
+
+def _take_oldest(db: WritingDatabase, account_id: int, limit: int) -> list[int]:
+    """Takes the oldest ids out of a timeline."""
+    ids: list[int] = []
+    while len(ids) < limit and (chunk := timeline.oldest(db, account_id)):
+        chunk = chunk[: limit - len(ids)]
+        ids += chunk
+        timeline.remove(db, {account_id: chunk})
+    return ids
 
 
 def _shrink(db: WritingDatabase) -> None:

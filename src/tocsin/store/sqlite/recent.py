@@ -44,6 +44,11 @@ def key_of(account_id: int, external_id: str) -> bytes:
     return blake2b(b"%d %s" % (account_id, str(external_id).encode()), digest_size=16).digest()
 
 
+def activity_key_of(account_id: int, external_id: str) -> bytes:
+    """As `key_of`, for activities: theirs is a namespace of its own."""
+    return blake2b(b"activity %d %s" % (account_id, str(external_id).encode()), digest_size=16).digest()
+
+
 def bucket_of_key(key: bytes) -> int:
     """A range of keys, so that a merge touches one part of the table only."""
     return key[0] >> 2
@@ -74,12 +79,16 @@ class Recent:
             if external_id is not None:
                 self._new_keys[key_of(account_id, external_id)] = id_
         self._new += database.rows(_RECENT["deliveries_from"], (self._low,))
+        for account_id, id_, external_id in database.execute(_RECENT["activities_from"], (self._low,)):
+            self._new.append((-account_id, id_))
+            if external_id is not None:
+                self._new_keys[activity_key_of(account_id, external_id)] = id_
         self.committed()
 
     # --- the transaction that is open -----------------------------------------------------------------------------
 
     def add(self, database: Database, rows: Sequence[tuple[int, int]]) -> None:
-        """Takes (account, id) rows of events and deliveries that are being written."""
+        """Takes rows that are being written: (account, id) of events and deliveries, (-account, id) of activities."""
         if not rows:
             return
         self._new += rows
@@ -131,7 +140,9 @@ class Recent:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def ids_of(self, account_id: int) -> list[int]:
-        """Events and deliveries of an account that are not merged, in any order."""
+        """Events and deliveries of an account that are not merged, in any order; its activities, if asked for with the
+        id made negative.
+        """
         return self._ids[bucket_of(account_id)].get(account_id, [])[:]
 
     def event_with(self, key: bytes) -> int | None:

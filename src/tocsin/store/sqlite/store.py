@@ -19,6 +19,7 @@ from tocsin.store.sqlite.notices import SqliteNotices
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent
 from tocsin.store.sqlite.records import SqliteRecords
+from tocsin.store.sqlite.triggers import SqliteTriggers
 from tocsin.store.sqlite.webhooks import SqliteCatalogue, SqliteSnapshots, SqliteWebhooks
 from tocsin.store.sqlite.writer import Writer, WritingDatabase, merge_due
 
@@ -50,6 +51,7 @@ class SqliteStore:
         self.records = SqliteRecords(readers, database.recent)
         self.idempotency = SqliteIdempotency(writer)
         self.housekeeping = SqliteHousekeeping(writer, readers)
+        self.triggers = SqliteTriggers(writer, readers, database.recent, database.trigger_versions)
 
     def _chore(self, database: WritingDatabase, quiet: bool) -> bool:  # noqa: FBT001 - as the writer calls it
         if self._checkpoints is not None:

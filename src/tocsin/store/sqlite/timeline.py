@@ -1,5 +1,7 @@
 """The timeline: the ids of an account's events and deliveries in the order of time, in chunks.
 
+Its activities have one of their own, under the account's id made negative: they may be many more than the events.
+
 A chunk is one row of up to `_CHUNK` ids. Rows of their own would be more than twice as large, and a merge (see
 `recent`) would write half as many pages again. The chunks of an account do not overlap, so that any place in time
 is found in one of them.
@@ -74,6 +76,19 @@ def oldest(database: Database, account_id: int) -> Sequence[int]:
     """The ids of an account's oldest chunk; empty where it has none."""
     row = database.row(_TIMELINE["from"], (account_id, -1, 1))
     return [] if row is None else read(row[1])
+
+
+def after(
+    database: Database, account_id: int, unmerged: Iterable[int], beyond: int, before: int, count: int
+) -> list[int]:
+    """Up to `count` ids beyond an id and below another, oldest first; `unmerged` are looked at too."""
+    found = {id_ for id_ in unmerged if beyond < id_ < before}
+    enough = len(found) + count
+    for last, chunk in database.execute(_TIMELINE["from"], (account_id, beyond + 1, -1)):
+        found.update(id_ for id_ in read(chunk) if beyond < id_ < before)
+        if len(found) >= enough or last >= before:
+            break
+    return sorted(found)[:count]
 
 
 def near(

@@ -22,6 +22,7 @@ from tocsin.errors import Unavailable
 from tocsin.store.sqlite.database import RESOURCE_ERRORS, Database, translate
 from tocsin.store.sqlite.recent import Recent
 from tocsin.store.sqlite.statements import statements
+from tocsin.store.sqlite.trigger_versions import TriggerVersions
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class WritingDatabase(Database):
         super().__init__(connection)
         self.fenced = False  # whether what runs now is in a savepoint of its own
         self.versions: dict[int, int] = {}  # config_version of living accounts
+        self.trigger_versions = TriggerVersions()
         self.recent = recent or Recent()
         self.recent.load(self)
         self._durable = False
@@ -84,6 +86,8 @@ class WritingDatabase(Database):
     def back_to(self, mark: Mark | None) -> None:
         """A savepoint was rolled back to; None: the transaction was."""
         recent, after = mark or (None, 0)
+        if mark is None:
+            self.trigger_versions.rolled_back()
         self.forget()
         self.recent.back_to(recent)
         del self._after[after:]
@@ -94,6 +98,7 @@ class WritingDatabase(Database):
 
     def committed(self) -> None:
         self.recent.committed()
+        self.trigger_versions.committed()
         for call in self._after:
             call()
         self._after.clear()

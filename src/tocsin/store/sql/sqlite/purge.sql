@@ -68,6 +68,44 @@ DELETE FROM event WHERE id IN (SELECT value FROM carray(?));
 -- name: delete_fan_outs
 DELETE FROM fan_out WHERE event_id IN (SELECT value FROM carray(?));
 
+-- name: activity_bodies
+-- The next activities beyond a place and older than a bound.
+SELECT id FROM activity WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3;
+
+-- name: take_activity_bodies
+UPDATE activity SET data = NULL WHERE id IN (SELECT value FROM carray(?)) AND data IS NOT NULL;
+
+-- name: activities
+-- The oldest activities, if older than a bound.
+SELECT id, account_id, external_id FROM activity WHERE id < ?1 ORDER BY id LIMIT ?2;
+
+-- name: activities_of
+SELECT id, account_id, external_id FROM activity WHERE id IN (SELECT value FROM carray(?));
+
+-- name: delete_activities
+DELETE FROM activity WHERE id IN (SELECT value FROM carray(?));
+
+-- name: may_have_expired
+SELECT id, key FROM trigger_expiry INDEXED BY trigger_expiry_hour WHERE hour <= ?1 ORDER BY hour LIMIT ?2;
+
+-- name: delete_expired
+DELETE FROM trigger_state WHERE key IN (SELECT value FROM carray(?1)) AND until <= ?2;
+
+-- name: look_again
+-- Those of the keys that have not expired after all.
+INSERT INTO trigger_expiry (hour, key) SELECT until / 3600000 + 1, key FROM trigger_state
+WHERE key IN (SELECT value FROM carray(?)) AND until IS NOT NULL;
+
+-- name: looked_at
+DELETE FROM trigger_expiry WHERE id IN (SELECT value FROM carray(?));
+
+-- name: state_of_account
+-- Of the keys from one on and below another.
+DELETE FROM trigger_state WHERE key IN (SELECT key FROM trigger_state WHERE key >= ?1 AND key < ?2 LIMIT ?3);
+
+-- name: timers_of_account
+DELETE FROM timer WHERE (account_id, name) IN (SELECT account_id, name FROM timer WHERE account_id = ?1 LIMIT ?2);
+
 -- name: abandoned_backlogs
 -- The webhooks with something waiting that are deleted, of those given.
 SELECT id FROM webhook WHERE deleted = 1 AND id IN (SELECT value FROM carray(?));

@@ -4,6 +4,9 @@ SELECT account_id, id, external_id FROM event WHERE id >= ?;
 -- name: deliveries_from
 SELECT account_id, id FROM delivery WHERE id >= ?;
 
+-- name: activities_from
+SELECT account_id, id, external_id FROM activity WHERE id >= ?;
+
 -- name: merge_keys
 INSERT OR IGNORE INTO dedupe (key, event_id) VALUES (?, ?) /* repeated */;
 
