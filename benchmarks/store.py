@@ -35,7 +35,19 @@ from tocsin.model import (
     WebhookSettings,
     WebhookState,
 )
-from tocsin.store.port import Accepted, Change, DeliveryFilter, EventFilter, NewDelivery, NewEvent, Page, Settlement
+from tocsin.store.port import (
+    Accepted,
+    Change,
+    DeliveryFilter,
+    EventFilter,
+    NewActivity,
+    NewDelivery,
+    NewEvent,
+    Page,
+    Settlement,
+    TriggerAsk,
+    TriggerWrite,
+)
 from tocsin.store.sqlite import SqliteStore, open_sqlite
 
 ACCOUNTS = 10_000
@@ -281,6 +293,7 @@ async def run(directory: Path, preload: int, events: int) -> None:
     if preload:
         show(f"preload of {preload:,}", await measure(preload, fill))
 
+    await triggers(loaded, events)
     await rates(loaded, Bare(directory), events)
     await reads(loaded)
     await backlog(loaded, events)
@@ -310,6 +323,103 @@ async def rates(loaded: Loaded, bare: Bare, events: int) -> None:
         show(f"bare group commit, batches of {batch:,}", limit)
         show("  journal", unnamed, limit)
         show("  journal, with external ids", with_names, limit)
+
+
+def click(loaded: Loaded) -> Sequence[str]:
+    """The keys that a click reads and changes: one of a million visitors, an address, a network, two counters."""
+    number = loaded.random.randrange(1_000_000)
+    address = f"198.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    campaign = loaded.random.randrange(20)
+    return (
+        f"visitor:{number:032x}",
+        f"address:{address}",
+        f"network:{address.rpartition('.')[0]}.0/24|{campaign}",
+        f"campaign:{campaign}",
+        "day",
+    )
+
+
+async def decided(loaded: Loaded, accounts: Sequence[tuple[int, int]], clicks: int) -> None:
+    """A batch of clicks of each account, read and written; every tenth fires an event with a delivery."""
+    now = loaded.clock.now_ms()
+    keys = [[click(loaded) for _ in range(clicks)] for _ in accounts]
+    asks = [
+        TriggerAsk(account_id=account_id, keys=frozenset(key for each in mine for key in each))
+        for (account_id, _), mine in zip(accounts, keys, strict=True)
+    ]
+    writes = []
+    fires = 0
+    for (account_id, webhook_id), ask, found in zip(
+        accounts, asks, await loaded.store.triggers.read(asks, now), strict=True
+    ):
+        assert found is not None
+        activities, events = [], []
+        for _ in range(clicks):
+            activities.append(
+                NewActivity(
+                    id=loaded.ids.next(),
+                    kind="click",
+                    at=now,
+                    accepted_at=now,
+                    external_id=None,
+                    digest=b"",
+                    data=BODY,
+                    result=b'{"score":25,"label":"CLEAN","reasons":[{"rule":"datacenter_ip","points":25}]}',
+                    visitor_id="7" * 32,
+                )
+            )
+            fires += 1
+            if fires % 10 == 0:
+                (event,) = loaded.events(1)
+                delivery = msgspec.structs.replace(event.deliveries[0], webhook_id=webhook_id)
+                events.append(msgspec.structs.replace(event, account_id=account_id, deliveries=(delivery,)))
+        writes.append(
+            TriggerWrite(
+                account_id=account_id,
+                version=found.version,
+                activities=tuple(activities),
+                puts={key: (b"x" * 120, Millis(now + 86_400_000 * (1 + len(key) % 5))) for key in ask.keys},
+                drops=frozenset(),
+                timers={},
+                events=tuple(events),
+            )
+        )
+    answers = await loaded.store.triggers.write(writes, loaded.epoch)
+    assert all(type(answer) is Accepted for answer in answers), answers
+
+
+async def triggers(loaded: Loaded, events: int) -> None:
+    """Activity that is counted, beside events that are only taken: of one account, and of a thousand at random."""
+
+    async def plain() -> None:
+        for _ in range(0, events, 1_000):
+            await loaded.store.journal.ingest(loaded.events(1_000), loaded.epoch)
+
+    async def of_one() -> None:
+        for _ in range(0, events, 1_000):
+            await decided(loaded, loaded.random.sample(loaded.accounts, 1), 1_000)
+
+    async def of_many() -> None:
+        for _ in range(0, events, 1_000):
+            await decided(loaded, loaded.random.sample(loaded.accounts, 1_000), 1)
+
+    for turn in range(ROUNDS):
+        limit = await measure(events, plain)
+        show(f"events taken, in thousands, round {turn + 1}", limit)
+        show("  activity, 1,000 clicks of one account", await measure(events, of_one), limit)
+        show("  activity, a click of each of 1,000 accounts", await measure(events, of_many), limit)
+    store = loaded.store.triggers
+    for title, accounts, clicks in (("one account", 1, 1_000), ("1,000 accounts", 1_000, 1)):
+        asks = [
+            TriggerAsk(account_id=id_, keys=frozenset(key for _ in range(clicks) for key in click(loaded)))
+            for id_, _ in loaded.random.sample(loaded.accounts, accounts)
+        ]
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            await store.read(asks, loaded.clock.now_ms())
+            times.append(time.perf_counter() - start)
+        print(f"{f'  read for 1,000 clicks of {title}':44s}{sorted(times)[10] * 1e3:9.2f} ms p50")
 
 
 async def reads(loaded: Loaded) -> None:
