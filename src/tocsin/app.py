@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import uvicorn
@@ -21,6 +22,8 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.config import Settings
 from tocsin.control import Control
 from tocsin.control.keyring import Keyring
+from tocsin.engine.activities import Activities
+from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.fanout import FanOut
@@ -33,6 +36,7 @@ from tocsin.engine.manual import Manual
 from tocsin.engine.resolver import Resolver
 from tocsin.engine.sender import Sender
 from tocsin.engine.settler import Settler
+from tocsin.engine.timers import Timers
 from tocsin.errors import Misconfigured
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
@@ -42,6 +46,9 @@ from tocsin.store.sqlite import migrations, open_sqlite
 from tocsin.store.sqlite.migrations import SchemaStatus
 from tocsin.store.sqlite.store import migrate as migrate_sqlite
 from tocsin.telemetry import Metrics
+from tocsin.triggers import firing
+from tocsin.triggers.knowledge import Knowledge
+from tocsin.triggers.normalise import normalise
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +122,23 @@ class App:
             id_source=id_source,
             metrics=metrics,
         )
+        departures = Departures(
+            dispatcher=self.dispatcher, fan_out_wake=fan_out_wake, id_source=id_source, metrics=metrics
+        )
         self.ingest = Ingest(
-            journal=store.journal,
+            journal=store.journal, directory=self.directory, departures=departures, clock=clock, metrics=metrics
+        )
+        self.activities = Activities(
+            triggers=store.triggers,
             directory=self.directory,
-            dispatcher=self.dispatcher,
-            fan_out_wake=fan_out_wake,
+            departures=departures,
+            complete=partial(normalise, knowledge=Knowledge()),
+            firing=firing.load,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
         )
+        self.timers = Timers(triggers=store.triggers, activities=self.activities, clock=clock, metrics=metrics)
         self.janitor = Janitor(
             store.housekeeping,
             clock,
@@ -150,6 +165,7 @@ class App:
             store=store,
             directory=self.directory,
             ingest=self.ingest,
+            activities=self.activities,
             dispatcher=self.dispatcher,
             manual=self.manual,
             control=self.control,
@@ -159,6 +175,7 @@ class App:
         self.made_operator_key: str | None = None
         self._clock = clock
         metrics.watch("tocsin_ingest_queue", lambda: self.ingest.waiting)
+        metrics.watch("tocsin_activity_queue", lambda: self.activities.waiting)
         metrics.watch("tocsin_attempts_in_flight", lambda: self.dispatcher.in_flight)
         metrics.watch("tocsin_settle_queue", lambda: self.settler.waiting)
         metrics.watch("tocsin_lanes", lambda: self.dispatcher.lanes)
@@ -173,12 +190,16 @@ class App:
         await self.dispatcher.start(epoch)
         self.fan_out.start()
         self.ingest.start(epoch)
+        self.activities.start(epoch)
+        self.timers.start()
         self.janitor.start()
 
     async def close(self) -> None:
         """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
         log.info("server_stopping", extra={"drain_s": self.settings.drain_s})
+        await self.timers.stop()
         await self.ingest.stop()
+        await self.activities.stop()
         await self.janitor.stop()
         await self.fan_out.stop()
         await self.dispatcher.stop(self.settings.drain_s)

@@ -11,6 +11,7 @@
     │   └── Invalid              invalid, unknown_event_type, data_invalid, …           422
     ├── Unavailable              overloaded, store_unavailable, stopping                503
     │   └── ProfileMissing       profile_missing                                        503
+    ├── Defect                   internal                                               500
     └── Misconfigured            a setting or the installation is wrong; stops the start
 
 An error has a stable `code` (one per cause, each explained in ``docs/reference/errors.md``), one HTTP status, a
@@ -97,6 +98,10 @@ class ProfileMissing(Unavailable):
     """The account's profile is not among those that this process has; the other accounts go on."""
 
     default_code = "profile_missing"
+
+
+class Defect(TocsinError):
+    """A mistake of ours, met by one of many that were asked for together; the log has it."""
 
 
 class Misconfigured(TocsinError):

@@ -45,6 +45,18 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("tocsin_events_accepted", "counter", "events", "Events made durable."),
     MetricSpec("tocsin_events_duplicate", "counter", "events", "Events answered as already known by external_id."),
     MetricSpec("tocsin_events_refused", "counter", "events", "Events refused, by code of the problem.", ("code",)),
+    MetricSpec("tocsin_activities_accepted", "counter", "activities", "Activities made durable, by kind.", ("kind",)),
+    MetricSpec(
+        "tocsin_activities_duplicate", "counter", "activities", "Activities known by their external_id.", ("kind",)
+    ),
+    MetricSpec("tocsin_activities_refused", "counter", "activities", "Activities refused, by kind.", ("kind",)),
+    MetricSpec(
+        "tocsin_occurrences", "counter", "occurrences", "What triggers found out and fired, by name.", ("occurrence",)
+    ),
+    MetricSpec("tocsin_decide_duration_seconds", "histogram", "seconds", "Reading for and deciding of one batch."),
+    MetricSpec("tocsin_activity_commit_duration_seconds", "histogram", "seconds", "One transaction of activities."),
+    MetricSpec("tocsin_activity_queue", "gauge", "activities", "Activities waiting to be decided."),
+    MetricSpec("tocsin_timers_run", "counter", "timers", "Timers that were due and are done, by noun.", ("timer",)),
     MetricSpec("tocsin_deliveries_created", "counter", "deliveries", "Deliveries made for accepted events."),
     MetricSpec("tocsin_deliveries_ended", "counter", "deliveries", "Deliveries that ended, by state.", ("state",)),
     MetricSpec("tocsin_attempts", "counter", "attempts", "Attempts made, by outcome.", ("outcome",)),
@@ -118,6 +130,13 @@ class Metrics:
         # Raised by the engine.
         self.events_accepted = 0
         self.events_duplicate = 0
+        self.activities_accepted: dict[str, int] = {}
+        self.activities_duplicate: dict[str, int] = {}
+        self.activities_refused: dict[str, int] = {}
+        self.occurrences: dict[str, int] = {}
+        self.decide_duration_s = Histogram(SECONDS)
+        self.activity_commit_duration_s = Histogram(SECONDS)
+        self.timers_run: dict[str, int] = {}
         self.deliveries_created = 0
         self.deliveries_ended: dict[DeliveryState, int] = dict.fromkeys(sorted(FINAL), 0)
         self.attempts: dict[OutcomeKind, int] = dict.fromkeys(OutcomeKind, 0)
@@ -186,6 +205,11 @@ class Metrics:
         yield _counter("tocsin_events_accepted", [((), self.events_accepted)])
         yield _counter("tocsin_events_duplicate", [((), self.events_duplicate)])
         yield _counter("tocsin_events_refused", [((code,), n) for code, n in self.events_refused.items()])
+        yield _counter("tocsin_activities_accepted", _by_label(self.activities_accepted))
+        yield _counter("tocsin_activities_duplicate", _by_label(self.activities_duplicate))
+        yield _counter("tocsin_activities_refused", _by_label(self.activities_refused))
+        yield _counter("tocsin_occurrences", _by_label(self.occurrences))
+        yield _counter("tocsin_timers_run", _by_label(self.timers_run))
         yield _counter("tocsin_deliveries_created", [((), self.deliveries_created)])
         yield _counter("tocsin_deliveries_ended", [((state,), n) for state, n in self.deliveries_ended.items()])
         yield _counter("tocsin_attempts", [((kind,), n) for kind, n in self.attempts.items()])
@@ -200,12 +224,23 @@ class Metrics:
         yield _histogram("tocsin_first_attempt_delay_seconds", self.first_attempt_delay_s)
         yield _histogram("tocsin_commit_events", self.commit_events)
         yield _histogram("tocsin_commit_duration_seconds", self.commit_duration_s)
+        yield _histogram("tocsin_decide_duration_seconds", self.decide_duration_s)
+        yield _histogram("tocsin_activity_commit_duration_seconds", self.activity_commit_duration_s)
         yield _histogram("tocsin_settle_attempts", self.settle_attempts)
         yield _histogram("tocsin_settle_duration_seconds", self.settle_duration_s)
         yield _histogram("tocsin_claim_duration_seconds", self.claim_duration_s)
         yield _histogram("tocsin_http_duration_seconds", self.http_duration_s)
         for name, read in self._gauges.items():
             yield _gauge(name, read())
+
+
+def raise_by(counts: dict[str, int], label: str) -> None:
+    """Counts one more under that label."""
+    counts[label] = counts.get(label, 0) + 1
+
+
+def _by_label(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], int]]:
+    return [((label,), n) for label, n in counts.items()]
 
 
 def _counter(name: str, samples: Iterable[tuple[tuple[str, ...], int]]) -> CounterMetricFamily:
@@ -284,6 +319,21 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     # the store
     "store_failed": LogSpec("A transaction failed and was rolled back.", {**_WHY, "jobs": "calls that waited for it"}),
     "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
+    "activities_failed": LogSpec(
+        "Activities could not be written; who posted them was told.", {"accounts": "how many", **_WHY}
+    ),
+    "deciding_failed": LogSpec(
+        "An unexpected error while an activity was decided; it alone failed.",
+        {"account": "its id", "of": "the kind of activity, timer, or change"},
+    ),
+    "trigger_settings_unusable": LogSpec(
+        "An account's trigger settings are refused by this version; the defaults hold.", {"account": "its id", **_WHY}
+    ),
+    "timer_postponed": LogSpec(
+        "A timer that is due could not be done; it is tried again.",
+        {"account": "its id", "timer": "its noun", **_WHY, "wait_s": "seconds"},
+    ),
+    "timers_wait": LogSpec("Timers that are due could not be read; tried again.", _WHY),
     "hand_over_failed": LogSpec("An event is stored, but could not be handed to its lanes.", {"event": "its id"}),
     "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),
     "profile_missing": LogSpec(

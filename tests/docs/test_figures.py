@@ -19,7 +19,7 @@ from tocsin import app, config, profiles
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
-from tocsin.engine import dispatcher, filter_text, filter_tokens, filters, ingest, lanes, policy, transfer
+from tocsin.engine import departures, dispatcher, filter_text, filter_tokens, filters, ingest, lanes, policy, transfer
 from tocsin.model import TRANSITIONS, DeliveryState, OutcomeKind
 from tocsin.profiles import patterns, schema_parts, schemas
 from tocsin.receiver.verify import TOLERANCE_S, Cause
@@ -188,7 +188,7 @@ def test_the_rules_of_delivery_have_the_programs_figures() -> None:
     assert disable.gone_disables
     assert dispatcher._UNWELL_SHARE == 0.5
     promised = page("docs/explanation/promises.md").prose
-    assert f"more than {ingest.INLINE_DELIVERIES} webhooks" in promised
+    assert f"more than {departures.INLINE_DELIVERIES} webhooks" in promised
 
 
 # --- states, outcomes, causes -------------------------------------------------------------------------------------

@@ -85,18 +85,37 @@ def test_a_timer_is_over_once_it_ran_unless_it_is_set_anew():
         called.append((name, due_at))
         ctx.state.set_timer(name, Millis(due_at + 1))
 
+    ctx.state.load({}, {"hold:a:b": AT})
     tick(ctx, "hold:a:b", AT, {"hold": lambda ctx, name, due_at: called.append((name, due_at))})
     ctx.state.keep()
     assert dict(ctx.state.changes().timers) == {"hold:a:b": None}
-    tick(ctx, "hold:a:b", AT, {"hold": again})
+    tick(ctx, "hold:a:b", AT, {"hold": again})  # it is over: not called
+    ctx.state.load({}, {"hold:a:c": AT})
+    tick(ctx, "hold:a:c", AT, {"hold": again})
     ctx.state.keep()
-    assert dict(ctx.state.changes().timers) == {"hold:a:b": AT + 1}
-    assert called == [("hold:a:b", AT)] * 2
+    assert dict(ctx.state.changes().timers) == {"hold:a:b": None, "hold:a:c": AT + 1}
+    assert called == [("hold:a:b", AT), ("hold:a:c", AT)]
+
+
+@pytest.mark.parametrize("now_set_for", [AT + 1, None])
+def test_a_timer_that_was_moved_or_cleared_meanwhile_does_nothing(now_set_for: Millis | None):
+    """Whoever was quicker stands."""
+    ctx = _context()
+    ctx.state.load({}, {"hold:1": AT})
+    if now_set_for is None:
+        ctx.state.clear_timer("hold:1")
+    else:
+        ctx.state.set_timer("hold:1", now_set_for)
+    ctx.state.keep()
+    tick(ctx, "hold:1", AT, {"hold": lambda ctx, name, due_at: pytest.fail("it was called")})
+    ctx.state.keep()
+    assert dict(ctx.state.changes().timers) == {"hold:1": now_set_for}
 
 
 def test_a_timer_that_no_rule_knows_is_removed():
     """An older version may have set it."""
     ctx = _context()
+    ctx.state.load({}, {"moon:1": AT})
     assert tick(ctx, "moon:1", AT, {}).occurrences == []
     ctx.state.keep()
     assert dict(ctx.state.changes().timers) == {"moon:1": None}

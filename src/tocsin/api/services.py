@@ -26,6 +26,7 @@ from tocsin.telemetry import Metrics
 
 if TYPE_CHECKING:
     from tocsin.control import Control
+    from tocsin.engine.activities import Activities
     from tocsin.engine.directory import Directory
     from tocsin.engine.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
@@ -42,6 +43,7 @@ class Services:
     store: Store
     directory: "Directory"
     ingest: "Ingest"
+    activities: "Activities"
     dispatcher: "Dispatcher"
     manual: "Manual"  # send_test, retry_now, cancel: what a person asks for
     control: "Control"

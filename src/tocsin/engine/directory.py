@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -22,6 +23,7 @@ from tocsin.profiles import names as profile_names
 from tocsin.profiles.schemas import compile_schema
 from tocsin.security.vault import Vault
 from tocsin.store.port import Snapshot, Snapshots
+from tocsin.triggers.settings import TriggerSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class WebhookView:
 class AccountView:
     """One account at one `config_version`."""
 
-    __slots__ = ("_custom", "_subscribed", "_unusable", "account", "profile", "webhooks")
+    __slots__ = ("_custom", "_subscribed", "_unusable", "account", "profile", "trigger_settings", "webhooks", "zone")
 
     def __init__(self, snapshot: Snapshot, vault: Vault) -> None:
         account = snapshot.account
@@ -65,6 +67,8 @@ class AccountView:
                 f"{', '.join(profile_names())}"
             )
         self.profile = load_profile(account.profile)
+        self.zone = ZoneInfo(account.timezone)
+        self.trigger_settings = _trigger_settings(account)
         self._custom: dict[str, CatalogueEntry] = {}
         self._unusable: dict[str, Invalid] = {}
         for event_type in snapshot.event_types:
@@ -103,6 +107,14 @@ class AccountView:
                 and takes(hook.webhook.settings.events, type)
             )
         return found
+
+
+def _trigger_settings(account: Account) -> TriggerSettings:
+    try:
+        return msgspec.convert(account.settings.get("triggers") or {}, TriggerSettings)
+    except msgspec.ValidationError as error:  # an older version took them
+        log.warning("trigger_settings_unusable", extra={"account": ids.show("acc_", account.id), "reason": str(error)})
+        return TriggerSettings()
 
 
 def takes(patterns: tuple[str, ...], type: str) -> bool:

@@ -15,23 +15,20 @@ from typing import Any
 import msgspec
 
 from tocsin.clock import Clock, Millis
-from tocsin.engine.directory import AccountView, Directory, WebhookView
-from tocsin.engine.dispatcher import Dispatcher
-from tocsin.engine.routing import match
+from tocsin.engine.departures import Departures
+from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, TocsinError, Unavailable
-from tocsin.ids import IdSource, show
-from tocsin.model import AccountId, DeliveryId, EventId
+from tocsin.ids import show
+from tocsin.model import AccountId, EventId
 from tocsin.nearest import nearest
 from tocsin.profiles.jsjson import stabilise
 from tocsin.store.port import (
     Accepted,
     AccountGone,
-    Claimed,
     ContentConflict,
     Duplicate,
     Ingested,
     Journal,
-    NewDelivery,
     NewEvent,
     Stale,
 )
@@ -46,9 +43,6 @@ _BATCH_BYTES = 16 << 20
 # Events that may wait for their transaction: beyond it the publisher is told to come again, and memory stays bounded.
 _MAX_WAITING = 20_000
 _MAX_WAITING_BYTES = 256 << 20
-
-# Deliveries that are written with their event; more than that are fanned out by a durable job, in pieces.
-INLINE_DELIVERIES = 100
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # CONTRACT §1
 
@@ -69,11 +63,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class _Waiting:
     """An event on its way into the store."""
 
-    __slots__ = ("answer", "event", "hooks")
+    __slots__ = ("answer", "event")
 
-    def __init__(self, event: NewEvent, hooks: list[WebhookView], answer: asyncio.Future[Ingested]) -> None:
+    def __init__(self, event: NewEvent, answer: asyncio.Future[Ingested]) -> None:
         self.event = event
-        self.hooks = hooks
         self.answer = answer
 
 
@@ -85,18 +78,14 @@ class Ingest:
         *,
         journal: Journal,
         directory: Directory,
-        dispatcher: Dispatcher,
-        fan_out_wake: asyncio.Event,
+        departures: Departures,
         clock: Clock,
-        id_source: IdSource,
         metrics: Metrics,
     ) -> None:
         self._journal = journal
         self._directory = directory
-        self._dispatcher = dispatcher
-        self._fan_out_wake = fan_out_wake
+        self._departures = departures
         self._clock = clock
-        self._id_source = id_source
         self._metrics = metrics
         self._epoch = 0
         self._waiting: deque[_Waiting] = deque()
@@ -197,39 +186,19 @@ class Ingest:
         if not entry.validator.is_valid(value, len(stable)):
             faults = entry.validator.faults(value, "/data")
             raise Invalid(f"data does not fit the schema of {type}", code="data_invalid", faults=faults)
-        hooks = match(view, type, timestamp, value)
-        id_source = self._id_source
-        event_id = EventId(id_source.next())
-        inline = len(hooks) <= INLINE_DELIVERIES
-        reserve = self._dispatcher.reserve
-        event = NewEvent(
-            id=event_id,
-            account_id=view.account.id,
-            type=type,
+        event = self._departures.book(
+            view,
+            type,
+            stable,
+            value,
             timestamp=timestamp,
             accepted_at=accepted_at,
-            data=stable,
+            source=source,
+            visitor_id=_visitor(value, entry.visitor_pointer),
             external_id=external_id,
             digest=digest,
-            source=source,
-            config_version=view.account.config_version,
-            matched=len(hooks),
-            visitor_id=_visitor(value, entry.visitor_pointer),
-            deliveries=tuple(
-                [
-                    NewDelivery(
-                        id=DeliveryId(id_source.next()),
-                        webhook_id=hook.webhook.id,
-                        claimed=reserve(hook, accepted_at),
-                    )
-                    for hook in hooks
-                ]
-                if inline
-                else ()
-            ),
-            fan_out=not inline,
         )
-        return _Waiting(event, hooks, asyncio.get_running_loop().create_future())
+        return _Waiting(event, asyncio.get_running_loop().create_future())
 
     def _decline(self, answer: Ingested, type: str) -> Receipt:
         if isinstance(answer, Duplicate):
@@ -293,49 +262,20 @@ class Ingest:
         return batch
 
     def _settle(self, one: _Waiting, answer: Ingested, now: Millis) -> None:
-        """Moves the deliveries of a durable event on; gives the places of one that was not taken back."""
+        """Sends a durable event on its way; takes one back that was not taken."""
         if not one.answer.done():
             one.answer.set_result(answer)
-        event = one.event
-        if not isinstance(answer, Accepted):
-            self._unreserve(one)
-            return
-        self._metrics.events_accepted += 1
-        self._metrics.deliveries_created += len(event.deliveries)
-        dispatcher = self._dispatcher
-        if event.fan_out:
-            self._fan_out_wake.set()
-        for delivery in event.deliveries:
-            if delivery.claimed:
-                dispatcher.hand_over(
-                    Claimed(
-                        id=delivery.id,
-                        event_id=event.id,
-                        webhook_id=delivery.webhook_id,
-                        account_id=event.account_id,
-                        type=event.type,
-                        timestamp=event.timestamp,
-                        data=event.data,
-                        attempts=0,
-                        tries=0,
-                        claim_count=1,
-                    ),
-                    now,
-                )
-            else:
-                dispatcher.stored(delivery.webhook_id, event.account_id, event.accepted_at)
-
-    def _unreserve(self, one: _Waiting) -> None:
-        for delivery in one.event.deliveries:
-            if delivery.claimed:
-                self._dispatcher.unreserve(delivery.webhook_id)
+        if isinstance(answer, Accepted):
+            self._departures.depart(one.event, now)
+        else:
+            self._departures.cancel(one.event)
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
         if not isinstance(error, TocsinError):
             error = Unavailable(f"the store failed: {error}", code="store_unavailable")
         log.warning("commit_failed", extra={"events": len(batch), "reason": str(error)})
         for one in batch:
-            self._unreserve(one)
+            self._departures.cancel(one.event)
             if not one.answer.done():
                 one.answer.set_exception(error)
 

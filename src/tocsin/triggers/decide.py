@@ -1,6 +1,7 @@
 """Decides one thing at a time: an activity by all rules of its kind, a timer by the rule of its noun."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -10,6 +11,8 @@ from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
 from tocsin.triggers.occurrences import Judgement, Occurrence
 from tocsin.triggers.rules import Rule, Tick
+
+T = TypeVar("T")
 
 # The nouns whose state rules of any kind may look at, where the activity names one: what is read for it beforehand.
 # Only speed hangs on it: what else a rule asks for is read then.
@@ -28,28 +31,40 @@ def decide(ctx: Context, activity: Activity, by: Mapping[Kind, Sequence[Rule]] =
         Unread: keys must be read first; nothing is changed.
         Rejected: a rule refuses the activity; nothing is changed.
     """
-    _begin(ctx)
-    try:
+
+    def run(ctx: Context) -> None:
         for rule in by[activity.kind]:
             rule(ctx, activity)
-    except BaseException:
-        ctx.state.undo()
-        raise
-    return Decision(judgement=ctx.judgement, occurrences=ctx.found)
+
+    return change(ctx, run)[1]
 
 
 def tick(ctx: Context, name: str, due_at: Millis, by: Mapping[str, Tick] = rules.TICKS) -> Decision:
-    """What a timer's rule finds. The timer itself is over, unless the rule sets it anew. Raises as `decide`."""
-    _begin(ctx)
-    try:
+    """What a timer's rule finds, if the timer (loaded with the state) is still set for then. It is over with that,
+    unless the rule sets it anew. Raises as `decide`.
+    """
+
+    def run(ctx: Context) -> None:
+        if ctx.state.timer(name) != due_at:
+            return  # an activity before it, or another process, was quicker
         ctx.state.clear_timer(name)
         rule = by.get(name.partition(":")[0])
         if rule is not None:  # else an older version's timer
             rule(ctx, name, due_at)
+
+    return change(ctx, run)[1]
+
+
+def change(ctx: Context, how: Callable[[Context], T]) -> tuple[T, Decision]:
+    """What anything finds that changes the state, and what it returns. Raises as `decide`, and what `how` raises."""
+    ctx.judgement = None
+    ctx.found = []
+    try:
+        result = how(ctx)
     except BaseException:
         ctx.state.undo()
         raise
-    return Decision(judgement=None, occurrences=ctx.found)
+    return result, Decision(judgement=ctx.judgement, occurrences=ctx.found)
 
 
 def foresee(activity: Activity) -> set[str]:
@@ -67,6 +82,7 @@ def foresee(activity: Activity) -> set[str]:
     return keys
 
 
-def _begin(ctx: Context) -> None:
-    ctx.judgement = None
-    ctx.found = []
+def foresee_tick(name: str) -> set[str]:
+    """As `foresee`, for a timer."""
+    noun, _, subject = name.partition(":")
+    return {f"conversion:{subject}"} if noun == "hold" else set()

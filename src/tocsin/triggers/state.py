@@ -42,6 +42,7 @@ class State:
     def __init__(self) -> None:
         self._raw: dict[str, bytes | None] = {}
         self._kept: dict[str, _Entry] = {}
+        self._loaded_timers: dict[str, Millis] = {}
         self._timers: dict[str, Millis | None] = {}
         self._tried: dict[str, _Entry] = {}  # by the activity that is being decided
         self._tried_timers: dict[str, Millis | None] = {}
@@ -85,8 +86,17 @@ class State:
 
     # --- for the runner -------------------------------------------------------------------------------------------
 
-    def load(self, values: Mapping[str, bytes | None]) -> None:
+    def load(self, values: Mapping[str, bytes | None], timers: Mapping[str, Millis] | None = None) -> None:
+        """`timers`: those that were asked for and are set, by name."""
         self._raw.update(values)
+        self._loaded_timers.update(timers or {})
+
+    def timer(self, name: str) -> Millis | None:
+        """When a timer that was loaded, or set here, is due; None: it is not set."""
+        for timers in (self._tried_timers, self._timers):
+            if name in timers:
+                return timers[name]
+        return self._loaded_timers.get(name)
 
     def unread(self, keys: Iterable[str]) -> frozenset[str]:
         """Those of the keys that are not here."""

@@ -41,6 +41,7 @@ class TriggerAsk(msgspec.Struct, frozen=True, kw_only=True):
     account_id: AccountId
     keys: frozenset[str]
     external_ids: frozenset[str] = frozenset()
+    timers: frozenset[str] = frozenset()  # by name
 
 
 class TriggerRead(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class TriggerRead(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     values: Mapping[str, bytes | None]
     known: Mapping[str, KnownActivity]  # by external id
+    timers: Mapping[str, Millis] = {}  # those asked for that are set: when they are due
 
 
 class TriggerWrite(msgspec.Struct, frozen=True, kw_only=True):

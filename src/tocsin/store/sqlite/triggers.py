@@ -73,6 +73,11 @@ class SqliteTriggers:
                     for name in ask.external_ids
                     if (first := known.get(activity_key_of(ask.account_id, name))) is not None
                 },
+                timers={
+                    name: due_at
+                    for name in ask.timers
+                    if (due_at := db.value(_TRIGGER["timer"], (ask.account_id, name))) is not None
+                },
             )
             if ask.account_id in living
             else None

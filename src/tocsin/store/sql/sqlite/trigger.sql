@@ -28,6 +28,9 @@ ON CONFLICT (account_id, name) DO UPDATE SET due_at = excluded.due_at;
 -- name: clear_timers
 DELETE FROM timer WHERE (account_id, name) IN (VALUES (?, ?) /* repeated */);
 
+-- name: timer
+SELECT due_at FROM timer WHERE account_id = ? AND name = ?;
+
 -- name: due
 -- Nothing of an account that was removed.
 SELECT t.account_id, t.name, t.due_at FROM timer AS t INDEXED BY timer_due
