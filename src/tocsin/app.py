@@ -33,6 +33,7 @@ from tocsin.engine.janitor import Janitor
 from tocsin.engine.mail_server import MailServer
 from tocsin.engine.mailer import Mailer
 from tocsin.engine.manual import Manual
+from tocsin.engine.openings import Openings
 from tocsin.engine.resolver import Resolver
 from tocsin.engine.sender import Sender
 from tocsin.engine.settler import Settler
@@ -139,6 +140,13 @@ class App:
             metrics=metrics,
         )
         self.timers = Timers(triggers=store.triggers, activities=self.activities, clock=clock, metrics=metrics)
+        self.openings = Openings(
+            accounts=store.accounts,
+            triggers=store.triggers,
+            activities=self.activities,
+            firing=firing.load,
+            clock=clock,
+        )
         self.janitor = Janitor(
             store.housekeeping,
             clock,
@@ -154,6 +162,7 @@ class App:
             resolver=self.resolver,
             directory=self.directory,
             dispatcher=self.dispatcher,
+            openings=self.openings,
             keyring=self.keyring,
             clock=clock,
             id_source=id_source,
@@ -192,11 +201,13 @@ class App:
         self.ingest.start(epoch)
         self.activities.start(epoch)
         self.timers.start()
+        self.openings.start()
         self.janitor.start()
 
     async def close(self) -> None:
         """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
         log.info("server_stopping", extra={"drain_s": self.settings.drain_s})
+        await self.openings.stop()
         await self.timers.stop()
         await self.ingest.stop()
         await self.activities.stop()

@@ -333,6 +333,10 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "A timer that is due could not be done; it is tried again.",
         {"account": "its id", "timer": "its noun", **_WHY, "wait_s": "seconds"},
     ),
+    "opening_failed": LogSpec(
+        "What triggers need of an account could not be set up; its first activity, or the next start, does it.",
+        {"account": "its id", **_WHY},
+    ),
     "timers_wait": LogSpec("Timers that are due could not be read; tried again.", _WHY),
     "hand_over_failed": LogSpec("An event is stored, but could not be handed to its lanes.", {"event": "its id"}),
     "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),

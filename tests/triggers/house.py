@@ -53,7 +53,8 @@ class House:
 
     def fire(self, types: Mapping[str, str]) -> None:
         """From now on occurrences make events of these types, with their facts as data; the others none."""
-        self.app.activities._firing = lambda _profile: Plain(types)
+        plain = Plain(types)
+        self.app.activities._firing = lambda _profile: plain
 
     async def webhook(self, filter: str | None = None, account_id: AccountId | None = None) -> Webhook:
         """One that takes every event (that passes the filter), at an address where nobody answers."""

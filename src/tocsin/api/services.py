@@ -3,8 +3,8 @@
 `app.py` builds it, in this order:
 
     keyring = Keyring(store.keys, clock)                    # control/keyring.py
-    control = Control.of(store=…, vault=…, guard=…, resolver=…, directory=…, dispatcher=…, keyring=…, clock=…,
-                         id_source=…)                       # control/__init__.py
+    control = Control.of(store=…, vault=…, guard=…, resolver=…, directory=…, dispatcher=…, openings=…,
+                         keyring=…, clock=…, id_source=…)                       # control/__init__.py
     await control.keys.ensure_operator_key(settings.admin_key)   # the made key where there was none, else None
     services = Services(…)
     await keyring.start()                                   # revocations are polled from here on

@@ -15,6 +15,7 @@ from tocsin.control.keys import KeyControl
 from tocsin.control.webhooks import WebhookControl
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.openings import Openings
 from tocsin.engine.resolver import Resolver
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
@@ -44,6 +45,7 @@ class Control:
         resolver: Resolver,
         directory: Directory,
         dispatcher: Dispatcher,
+        openings: Openings,
         keyring: Keyring,
         clock: Clock,
         id_source: IdSource,
@@ -56,6 +58,7 @@ class Control:
                 keyring=keyring,
                 directory=directory,
                 dispatcher=dispatcher,
+                openings=openings,
                 clock=clock,
                 id_source=id_source,
             ),

@@ -14,6 +14,7 @@ from tocsin.control.keys import KeyControl
 from tocsin.control.values import Email, ExternalId, Name, check_timezone
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.openings import Openings
 from tocsin.errors import Fault, Forbidden, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import Account, AccountId
@@ -67,6 +68,7 @@ class AccountControl:
         keyring: Keyring,
         directory: Directory,
         dispatcher: Dispatcher,
+        openings: Openings,
         clock: Clock,
         id_source: IdSource,
     ) -> None:
@@ -75,6 +77,7 @@ class AccountControl:
         self._keyring = keyring
         self._directory = directory
         self._dispatcher = dispatcher
+        self._openings = openings
         self._clock = clock
         self._id_source = id_source
 
@@ -115,6 +118,7 @@ class AccountControl:
         key, text = self._keys.make(account.id, prefix=profiles.load(new.profile).key_prefix, name="first")
         change = actor.change(now, "account.created", ids.show("acc_", account.id), name=new.name, profile=new.profile)
         await self._accounts.add(account, key, change)
+        await self._openings.open(account)
         return account, text
 
     async def get(self, account_id: AccountId) -> Account:
@@ -153,6 +157,8 @@ class AccountControl:
             actor.change(now, "account.changed", ids.show("acc_", account_id), **_shown(changed)),
         )
         self._directory.forget(account_id)
+        if "timezone" in changed:
+            await self._openings.open(stored)
         return stored
 
     async def remove(self, actor: Actor, account_id: AccountId) -> None:

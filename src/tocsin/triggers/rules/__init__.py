@@ -7,6 +7,8 @@ of them (`firing`).
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from tocsin.clock import Millis
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
@@ -33,3 +35,16 @@ TICKS: Mapping[str, Tick] = {
     "alert": alerts.silence,
     "midnight": summaries.midnight,
 }
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be there of every account whose dialect makes an event of the occurrence `wanted`, before any activity:
+    `rule` puts `key`, as it must be at that instant; it is called again when the account was changed.
+    """
+
+    wanted: str
+    key: str
+    rule: Callable[[Context, Millis], None]
+
+
+OPENINGS: tuple[Opening, ...] = (Opening(wanted="daily_summary", key="day", rule=summaries.keep_time),)
