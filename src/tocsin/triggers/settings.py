@@ -36,6 +36,8 @@ class ScoringWindows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     duplicate_click_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
     consistent_timing_clicks: Annotated[int, Meta(ge=3, le=50)] = 5
     consistent_timing_percent: Annotated[float, Meta(gt=0, le=50)] = 5.0
+    # The contract sets no window. A day finds whoever clicks every six hours, and is as long as addresses are kept.
+    consistent_timing_s: Annotated[int, Meta(ge=1, le=604_800)] = 86_400
     same_ip_pattern: Annotated[int, Meta(ge=2, le=50)] = 5
     same_ip_pattern_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
 
@@ -47,3 +49,7 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     fraud_from: Score = 70
     brand_threshold: Annotated[int, Meta(ge=0, le=100)] = 80  # a score above it
     labels_days: Days = 30
+
+    def __post_init__(self) -> None:
+        if self.suspicious_from > self.fraud_from:
+            raise ValueError("suspicious_from must not be above fraud_from")

@@ -10,18 +10,19 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from tocsin.clock import Millis
+from tocsin.triggers import scoring
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
-from tocsin.triggers.rules import alerts, summaries
+from tocsin.triggers.rules import alerts, summaries, traffic
 
 Rule = Callable[[Context, Activity], None]
 Tick = Callable[[Context, str, Millis], None]  # the timer's name, and when it was due
 
 # The order matters: a rule reads what the ones before it have found.
 RULES: Mapping[Kind, tuple[Rule, ...]] = {
-    Kind.CLICK: (summaries.count, alerts.count),
-    Kind.VISIT: (summaries.count, alerts.count),
-    Kind.IMPRESSION: (alerts.count,),
+    Kind.CLICK: (scoring.judge, traffic.click, summaries.count, alerts.count),
+    Kind.VISIT: (scoring.judge, traffic.visit, summaries.count, alerts.count),
+    Kind.IMPRESSION: (traffic.impression, alerts.count),
     Kind.CONVERSION: (alerts.count,),
     Kind.CONVERSION_STATUS: (),
     Kind.SPEND: (alerts.count,),
