@@ -13,6 +13,7 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import unquote
 
 from tests.api import conformity
 from tests.support.api import Api, ApiAnswer, Json, Operator, Shop
@@ -85,7 +86,7 @@ class Site:
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": method,
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode(),
             "query_string": query.encode("latin-1"),
             "root_path": "",

@@ -180,3 +180,13 @@ def test_empty_lists_are_json_too(operator: Terminal, owner: Terminal, group: tu
     """Every list prints a JSON array, also where it is empty."""
     who = operator if group == ("accounts",) else owner
     assert isinstance(who.json(*group, "list"), list)
+
+
+def test_a_visitor_is_erased_when_that_is_meant(owner: Terminal, shop: Shop) -> None:
+    """Erasing prints how much it was, and does nothing until it is confirmed."""
+    event = shop.publish(visitor={"id": "who/asked"})
+    assert owner("visitors", "erase", "who/asked").code == 2
+    assert shop.get(f"/v1/events/{event['id']}")["data"] is not None
+    assert owner.json("visitors", "erase", "who/asked", "--yes")["events"] == 1
+    assert shop.get(f"/v1/events/{event['id']}")["data"] is None
+    assert "events" in owner.ok("visitors", "erase", "who/asked", "--yes").out

@@ -10,6 +10,13 @@ from tocsin.api.publish import PATH, Publish
 from tocsin.api.requests import Asgi, Receive, Scope, Send
 from tocsin.api.services import Services
 
+# Parameters that take the rest of a path: whoever named them was free to use a slash.
+_WITH_SLASHES = "{visitor}", "{visitor:path}"
+
+
+def _pattern(path: str) -> str:
+    return path.replace(*_WITH_SLASHES)
+
 
 def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
     """Nothing is started: the parts of `services` are alive before the first request and after the last."""
@@ -18,7 +25,7 @@ def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
         by_path.setdefault(one.path, {})[one.method] = one
     bodies = bodies or Bodies()
     router = Router(
-        [Route(path, Endpoint(services, bodies, methods)) for path, methods in by_path.items()],
+        [Route(_pattern(path), Endpoint(services, bodies, methods)) for path, methods in by_path.items()],
         redirect_slashes=False,
         default=NotRouted(services, routes.SURFACES),
     )

@@ -24,6 +24,7 @@ _TAGS = {
     "events": "Publish, list, and see why an event went where.",
     "webhooks": "Where events go, how they are signed, filtered and paced.",
     "deliveries": "Each event's way to each webhook, with every attempt.",
+    "visitors": "What is kept of one visitor, taken out.",
     "audit": "Who changed what.",
     "server": "Liveness, readiness, figures.",
 }

@@ -10,6 +10,7 @@ from tocsin.api import (
     events,
     health,
     keys,
+    visitors,
     webhook_actions,
     webhooks,
 )
@@ -24,6 +25,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhooks.OPERATIONS,
     *webhook_actions.OPERATIONS,
     *deliveries.OPERATIONS,
+    *visitors.OPERATIONS,
     *audit.OPERATIONS,
     *health.OPERATIONS,
     *compat_trcker.OPERATIONS,

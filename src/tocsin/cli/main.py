@@ -45,6 +45,7 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("webhooks", "webhooks:app", _MANAGE, "Subscriptions: where, which events, in what state."),
     ("events", "events:app", _MANAGE, "What happened, and why it went where it went."),
     ("deliveries", "deliveries:app", _MANAGE, "Events on their way, with every attempt."),
+    ("visitors", "visitors:app", _MANAGE, "What is kept of one visitor, taken out."),
     ("profiles", "profiles:app", _OPERATE, "The dialects that accounts can speak."),
     ("doctor", "doctor:doctor", _OPERATE, "Check a set-up, and say how to mend it."),
     ("migrate", "migrate:migrate", _OPERATE, "Show or bring up to date the database's schema."),

@@ -12,6 +12,7 @@ from tocsin.control.accounts import AccountControl
 from tocsin.control.event_types import EventTypeControl
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
+from tocsin.control.visitors import VisitorControl
 from tocsin.control.webhooks import WebhookControl
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
@@ -34,6 +35,7 @@ class Control:
     keyring: Keyring
     event_types: EventTypeControl
     webhooks: WebhookControl
+    visitors: VisitorControl
 
     @classmethod
     def of(
@@ -65,6 +67,7 @@ class Control:
             keys=keys,
             keyring=keyring,
             event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, clock=clock),
+            visitors=VisitorControl(erasure=store.erasure, clock=clock),
             webhooks=WebhookControl(
                 webhooks=store.webhooks,
                 records=store.records,

@@ -287,6 +287,10 @@ def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:
     return Invalid(detail, code="unknown_event_type", faults=[Fault("/type", detail)])
 
 
+# What is kept of a visitor's id beside the event, for an erasure to find.
+KEPT_VISITOR_CHARS = 256
+
+
 def _visitor(value: Any, pointer: tuple[str, ...] | None) -> str | None:
     if pointer is None:
         return None
@@ -294,4 +298,4 @@ def _visitor(value: Any, pointer: tuple[str, ...] | None) -> str | None:
         if not isinstance(value, dict) or key not in value:
             return None
         value = value[key]
-    return value[:256] if isinstance(value, str) else None
+    return value[:KEPT_VISITOR_CHARS] if isinstance(value, str) else None

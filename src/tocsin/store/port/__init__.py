@@ -13,6 +13,7 @@ Errors, from any call: `errors.Unavailable` where the database cannot answer now
 `code="commit_unknown"`, it is unknown whether it was).
 """
 
+from tocsin.store.port.erasure import Erased, Erasure
 from tocsin.store.port.housekeeping import Housekeeping, Purged
 from tocsin.store.port.idempotency import Idempotency, StoredAnswer
 from tocsin.store.port.journal import (
@@ -72,6 +73,8 @@ __all__ = [
     "ContentConflict",
     "DeliveryFilter",
     "Duplicate",
+    "Erased",
+    "Erasure",
     "EventFilter",
     "FanOutJob",
     "Housekeeping",

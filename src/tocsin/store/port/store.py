@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from tocsin.store.port.erasure import Erasure
 from tocsin.store.port.housekeeping import Housekeeping
 from tocsin.store.port.idempotency import Idempotency
 from tocsin.store.port.journal import Journal, Ownership
@@ -36,6 +37,8 @@ class Store(Protocol):
     def idempotency(self) -> Idempotency: ...
     @property
     def housekeeping(self) -> Housekeeping: ...
+    @property
+    def erasure(self) -> Erasure: ...
     @property
     def triggers(self) -> Triggers: ...
 

@@ -192,21 +192,29 @@ def _claim(
             take += 1
         next_due[webhook_id] = first[take][1] if take < len(first) else None
         due.update((id_, (webhook_id, at)) for id_, at in first[:take])
-    claimed = _to_send(db, list(due), max_bytes)
+    claimed, erased = _to_send(db, list(due), max_bytes)
+    if erased:
+        db.execute(_DELIVERY["cancel_erased"], (many(erased), now))
     if claimed:
         db.execute(_DELIVERY["claim"], (many([one.id for one in claimed]),))
-    unreached = [*due.values()][len(claimed) :]
+    unreached = [*due.values()][len(claimed) + len(erased) :]
     next_due.update(reversed(unreached))  # so that a lane's first one counts
     return ClaimAnswer(claimed=tuple(claimed), next_due=next_due)
 
 
-def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> list[Claimed]:
-    """In the order given, until their bodies exceed `max_bytes`."""
+def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[list[Claimed], list[DeliveryId]]:
+    """In the order given, until their bodies exceed `max_bytes`; beside them those whose body an erasure took while
+    they were being sent.
+    """
     claimed: list[Claimed] = []
+    erased: list[DeliveryId] = []
     if not ids:
-        return claimed
+        return claimed, erased
     for row in db.execute(_DELIVERY["to_send"], (many(ids),)):
         id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data = row
+        if data is None:
+            erased.append(id_)
+            continue
         claimed.append(
             Claimed(
                 id=id_,
@@ -224,7 +232,7 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> list[Cl
         max_bytes -= len(data)
         if max_bytes < 0:
             break
-    return claimed
+    return claimed, erased
 
 
 def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:

@@ -11,6 +11,7 @@ from tocsin.store.sqlite import migrations
 from tocsin.store.sqlite.accounts import SqliteAccounts, SqliteKeys
 from tocsin.store.sqlite.checkpoints import LOG_PAGES, Checkpoints
 from tocsin.store.sqlite.database import Database, connect
+from tocsin.store.sqlite.erasure import SqliteErasure
 from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
 from tocsin.store.sqlite.journal import SqliteJournal, SqliteOwnership
@@ -51,6 +52,7 @@ class SqliteStore:
         self.records = SqliteRecords(readers, database.recent)
         self.idempotency = SqliteIdempotency(writer)
         self.housekeeping = SqliteHousekeeping(writer, readers)
+        self.erasure = SqliteErasure(writer, readers, database.recent)
         self.triggers = SqliteTriggers(writer, readers, database.recent, database.trigger_versions)
 
     def _chore(self, database: WritingDatabase, quiet: bool) -> bool:  # noqa: FBT001 - as the writer calls it

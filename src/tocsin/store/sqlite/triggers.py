@@ -60,8 +60,8 @@ class SqliteTriggers:
             for ask in asks
             for name in ask.external_ids
         }
-        living = _living(db, {ask.account_id for ask in asks})
-        keys = sorted({state_key(ask.account_id, key) for ask in asks for key in ask.keys if ask.account_id in living})
+        there = living(db, {ask.account_id for ask in asks})
+        keys = sorted({state_key(ask.account_id, key) for ask in asks for key in ask.keys if ask.account_id in there})
         values: dict[bytes, bytes] = dict(db.rows(_TRIGGER["values"], (many_blobs(keys), now))) if keys else {}
         known = _known(db, names) if names else {}
         return [
@@ -79,7 +79,7 @@ class SqliteTriggers:
                     if (due_at := db.value(_TRIGGER["timer"], (ask.account_id, name))) is not None
                 },
             )
-            if ask.account_id in living
+            if ask.account_id in there
             else None
             for ask, version in zip(asks, versions, strict=True)
         ]
@@ -105,7 +105,7 @@ class SqliteTriggers:
 
     async def scan(self, account_id: AccountId, prefix: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
         def read(db: Database) -> list[tuple[str, bytes]]:
-            if not _living(db, (account_id,)):
+            if not living(db, (account_id,)):
                 return []
             beginning = state_key(account_id, prefix)
             beyond = state_key(account_id, after)
@@ -121,7 +121,7 @@ class SqliteTriggers:
 
         def read(db: Database) -> list[NewActivity]:
             unmerged = self._recent.ids_of(-account_id)
-            if not _living(db, (account_id,)):
+            if not living(db, (account_id,)):
                 return []
             found: list[NewActivity] = []
             beyond = max(after, first_at(since) - 1)
@@ -138,7 +138,8 @@ class SqliteTriggers:
         return await self._readers.do(read)
 
 
-def _living(db: Database, account_ids: Iterable[int]) -> frozenset[int]:
+def living(db: Database, account_ids: Iterable[int]) -> frozenset[int]:
+    """Those of the accounts that live."""
     ids = {id_ for id_ in account_ids if in_range(id_)}
     return frozenset(_IDS.decode(db.value(_TRIGGER["lives"], (many(ids),)))) if ids else frozenset()
 

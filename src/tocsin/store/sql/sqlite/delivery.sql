@@ -24,6 +24,9 @@ FROM carray(?) AS c CROSS JOIN delivery AS d ON d.id = c.value CROSS JOIN event 
 UPDATE delivery SET prior = state, state = 12, waits = 0, claim_count = claim_count + 1
 WHERE id IN (SELECT value FROM carray(?)) AND waits = 1;
 
+-- name: cancel_erased
+UPDATE delivery SET state = 22, waits = 0, at = ?2 WHERE id IN (SELECT value FROM carray(?1)) AND waits = 1;
+
 -- name: one
 SELECT d.event_id, d.webhook_id, d.state, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data
 FROM delivery AS d CROSS JOIN event AS e ON e.id = d.event_id

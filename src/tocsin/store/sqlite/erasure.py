@@ -1,0 +1,210 @@
+"""Taking a visitor out: events, attempts, activities, what triggers remember.
+
+Readers find what is concerned, the writer changes it a piece at a time. Everything is found by what the pieces before
+take away, so an erasure that was interrupted is finished by doing it again.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from tocsin.clock import Millis
+from tocsin.model import AccountId
+from tocsin.store.port import Change, Erased
+from tocsin.store.sqlite import timeline
+from tocsin.store.sqlite.accounts import record
+from tocsin.store.sqlite.database import Database, many, many_blobs
+from tocsin.store.sqlite.ingest import bucket
+from tocsin.store.sqlite.readers import Readers
+from tocsin.store.sqlite.recent import Recent
+from tocsin.store.sqlite.rows import BEYOND, decode_attempt, encode_attempt
+from tocsin.store.sqlite.statements import statements
+from tocsin.store.sqlite.triggers import living, state_key
+from tocsin.store.sqlite.writer import Writer, WritingDatabase
+
+_DELIVERY = statements("delivery")
+_ERASURE = statements("erasure")
+_PURGE = statements("purge")
+_TRIGGER = statements("trigger")
+
+# Events of one transaction, with all their deliveries and attempts.
+_EVENTS = 50
+_ROWS = 500
+
+# Rows that one reader's call looks at: some 20 ms.
+_LOOK = 5_000
+
+# The same, of short rows.
+_LOOK_SHORT = 50_000
+
+# What is remembered of nearly every visitor.
+_NOUNS = ("visitor", "visitor_day")
+
+# The fields of remembered values that say which visitor it was.
+_NAMING = ("visitor_id", "visitor")
+
+
+class SqliteErasure:
+    def __init__(self, writer: Writer, readers: Readers, recent: Recent) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._recent = recent
+
+    async def erase(self, account_id: AccountId, visitor_id: str, now: Millis, change: Change) -> Erased | None:
+        if not await self._readers.do(lambda db: living(db, (account_id,))):
+            return None
+        deliveries = attempts = 0
+        events = await self._events(account_id, visitor_id)
+        for i in range(0, len(events), _EVENTS):
+            piece = events[i : i + _EVENTS]
+            cancelled, emptied = await self._writer.do(lambda db, ids=piece: _empty(db, ids, now), rows=_ROWS)  # type: ignore[misc]
+            deliveries, attempts = deliveries + cancelled, attempts + emptied
+        found = Erased(
+            events=len(events),
+            deliveries=deliveries,
+            attempts=attempts,
+            activities=await self._activities(account_id, visitor_id),
+            remembered=await self._remembered(account_id, visitor_id),
+        )
+        told = msgspec.structs.replace(change, detail={**change.detail, **msgspec.structs.asdict(found)})
+        await self._writer.do(lambda db: record(db, account_id, told))
+        return found
+
+    async def _events(self, account_id: int, visitor_id: str) -> list[int]:
+        found: list[int] = []
+        place = bucket(account_id, visitor_id)
+        while True:
+            values = (place, found[-1] if found else 0, account_id, visitor_id, _LOOK)
+            rows = await self._readers.do(lambda db, values=values: db.rows(_ERASURE["events"], values))  # type: ignore[misc]
+            found += [id_ for (id_,) in rows]
+            if len(rows) < _LOOK:
+                return found
+
+    async def _activities(self, account_id: int, visitor_id: str) -> int:
+        """There is no index of their visitors, which every activity would pay for: all of the account are looked at."""
+
+        def look(beyond: int, db: Database) -> tuple[list[int], int | None]:
+            unmerged = self._recent.ids_of(-account_id)
+            ids = timeline.after(db, -account_id, unmerged, beyond, BEYOND, _LOOK)
+            if not ids:
+                return [], None
+            rows = db.rows(_ERASURE["activities"], (many(ids), account_id, visitor_id))
+            return [id_ for (id_,) in rows], ids[-1]
+
+        n = 0
+        beyond: int | None = 0
+        while beyond is not None:
+            ids, beyond = await self._readers.do(partial(look, beyond))
+            for i in range(0, len(ids), _ROWS):
+                values = (many(ids[i : i + _ROWS]),)
+                n += await self._writer.do(
+                    lambda db, values=values: db.change(_ERASURE["empty_activities"], values),  # type: ignore[misc]
+                    rows=_ROWS,
+                )
+        return n
+
+    async def _remembered(self, account_id: int, visitor_id: str) -> int:
+        n = 0
+        dropped: list[bytes] = []
+        place, beyond = account_id.to_bytes(8, "big"), (account_id + 1).to_bytes(8, "big")
+        while True:
+            values = (place, beyond, visitor_id.encode(), _LOOK)
+            rows = await self._readers.do(lambda db, values=values: db.rows(_ERASURE["remembered"], values))  # type: ignore[misc]
+            own = [key for key, _ in rows if _is_of(key, visitor_id)]
+            dropped += own
+            naming = [key for key, value in rows if value is not None and without(value, visitor_id) is not None]
+            if own or naming:
+                n += await self._writer.do(
+                    lambda db, own=own, naming=naming: _forget(db, account_id, own, naming, visitor_id),  # type: ignore[misc]
+                    rows=len(own) + len(naming),
+                )
+            if len(rows) < _LOOK:
+                break
+            place = rows[-1][0]
+        await self._expiries([*dropped, *(state_key(account_id, f"{noun}:{visitor_id}") for noun in _NOUNS)])
+        return n
+
+    async def _expiries(self, keys: Sequence[bytes]) -> None:
+        """The list of what may expire names keys in clear, and has no index of them either; the commonest are looked
+        for even where they were dropped before, by an erasure that was interrupted.
+        """
+        newest: int = await self._readers.do(lambda db: db.value(_ERASURE["newest_expiry"])) or 0
+        for place in range(0, newest, _LOOK_SHORT):
+            values = (place, place + _LOOK_SHORT, many_blobs(keys))
+            rows = await self._readers.do(lambda db, values=values: db.rows(_ERASURE["expiries"], values))  # type: ignore[misc]
+            if rows:
+                ids = [id_ for (id_,) in rows]
+                await self._writer.do(lambda db, ids=ids: db.execute(_PURGE["looked_at"], (many(ids),)))  # type: ignore[misc]
+
+
+def _empty(db: WritingDatabase, ids: Sequence[int], now: Millis) -> tuple[int, int]:
+    """How many deliveries were cancelled, and how many attempts emptied."""
+    rows = db.rows(_ERASURE["deliveries"], (many(ids),))
+    cancelled = emptied = 0
+    if rows:
+        deliveries = [id_ for id_, _ in rows]
+        cancelled = db.change(_DELIVERY["cancel_erased"], (many(deliveries), now))
+        for number, kept in db.rows(_ERASURE["attempts"], (many(deliveries),)):
+            attempt = decode_attempt(kept)
+            bare = msgspec.structs.replace(
+                attempt, request_body=None, outcome=msgspec.structs.replace(attempt.outcome, body=b"")
+            )
+            if bare != attempt:
+                db.execute(_ERASURE["change_attempt"], (number, encode_attempt(bare)))
+                emptied += 1
+    db.execute(_PURGE["delete_fan_outs"], (many(ids),))
+    db.execute(_PURGE["unkeep_bodies"], (many(ids),))
+    db.execute(_ERASURE["empty_events"], (many(ids),))
+    return cancelled, emptied
+
+
+def _forget(
+    db: WritingDatabase, account_id: int, own: Sequence[bytes], naming: Sequence[bytes], visitor_id: str
+) -> int:
+    db.trigger_versions.rise(account_id)
+    n = db.change(_TRIGGER["drop"], (many_blobs(own),)) if own else 0
+    for key in naming:
+        value = db.value(_ERASURE["value"], (key,))
+        changed = None if value is None else without(value, visitor_id)
+        if changed is not None:
+            n += db.change(_ERASURE["change_value"], (key, changed))
+    return n
+
+
+def _is_of(key: bytes, visitor_id: str) -> bool:
+    """Whether the key is one of the visitor's own."""
+    noun, _, subject = key[8:].decode().partition(":")
+    return noun.startswith("visitor") and subject == visitor_id
+
+
+def without(value: bytes, visitor_id: str) -> bytes | None:
+    """A remembered value without the visitor; None where it does not name the visitor.
+
+    A visitor is named by a field `visitor_id`, or by a map `visitor` with an `id`; both become nil.
+    """
+    try:
+        decoded = msgspec.msgpack.decode(value)
+    except msgspec.DecodeError:
+        return None
+    changed, named = _without(decoded, visitor_id)
+    return msgspec.msgpack.encode(changed) if named else None
+
+
+def _without(value: Any, visitor_id: str) -> tuple[Any, bool]:
+    if isinstance(value, dict):
+        parts = {
+            key: (None, True) if key in _NAMING and _names(part, visitor_id) else _without(part, visitor_id)
+            for key, part in value.items()
+        }
+        return {key: part for key, (part, _) in parts.items()}, any(named for _, named in parts.values())
+    if isinstance(value, list):
+        items = [_without(part, visitor_id) for part in value]
+        return [part for part, _ in items], any(named for _, named in items)
+    return value, False
+
+
+def _names(value: Any, visitor_id: str) -> bool:
+    found = value.get("id") if isinstance(value, dict) else value
+    return isinstance(found, str | int) and str(found) == visitor_id
