@@ -6,13 +6,13 @@ import msgspec
 
 from tocsin.api import attempts, wire
 from tocsin.api.attempts import AttemptShown
-from tocsin.api.decoding import invalid
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.queries import id_of, since_until
 from tocsin.api.wire import DeliveryIdText, EventIdText, Instant, PageQuery, WebhookIdText
 from tocsin.control.values import Instant as InstantAsked
 from tocsin.engine.rendering import body_of
 from tocsin.errors import Fault, NotFound
+from tocsin.faults import invalid
 from tocsin.model import CHANNEL_NAMES, Delivery, DeliveryId, DeliveryState, Event, EventId, WebhookId
 from tocsin.nearest import did_you_mean
 from tocsin.store.port import DeliveryFilter
