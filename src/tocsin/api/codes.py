@@ -111,6 +111,13 @@ CODES: Mapping[str, Cause] = {
         "duplicate; other content is refused.",
         "Give new content a new external_id.",
     ),
+    "conversion_conflict": Cause(
+        409,
+        "The conversion_id is another conversion's",
+        "A conversion is known by its conversion_id for 90 days. The same one posted again changes nothing, with "
+        "another status it changes its status; with another payout, revenue, currency or offer it is refused.",
+        "Give another conversion another conversion_id. Amounts that were recorded stay.",
+    ),
     "external_id_taken": Cause(
         409,
         "The external_id belongs to another account",
@@ -227,6 +234,18 @@ CODES: Mapping[str, Cause] = {
         "An event's data does not fit the schema of its type, or holds what cannot pass every receiver unaltered: "
         "duplicate keys, integers beyond ±(2^53−1), NaN, lone surrogates, nesting beyond 128.",
         "Each entry of errors points to one value. Send large integers as strings.",
+    ),
+    "unknown_conversion": Cause(
+        422,
+        "There is no such conversion",
+        "A change of status names a conversion_id that was never recorded, or not within 90 days of its last change.",
+        "Post the conversion first.",
+    ),
+    "currency_mismatch": Cause(
+        422,
+        "The amount is of another currency",
+        "What a campaign spends is added up in one currency: the first that was named for it.",
+        "Convert the amount, or use a campaign for each currency.",
     ),
     "unstorable": Cause(
         422,

@@ -16,7 +16,7 @@ class Context:
     counted (caps, budgets, alerts, summaries) is counted for every dialect that can show it.
     """
 
-    __slots__ = ("found", "judgement", "settings", "state", "timezone", "wanted")
+    __slots__ = ("found", "judgement", "settings", "settled", "state", "timezone", "wanted")
 
     def __init__(
         self, state: State, settings: TriggerSettings, timezone: ZoneInfo, wanted: frozenset[str] = NAMES
@@ -26,6 +26,7 @@ class Context:
         self.timezone = timezone
         self.wanted = wanted
         self.judgement: Judgement | None = None  # set by `scoring.judge`, read by the rules after it
+        self.settled = False  # by a rule: what the ones after it would count was counted before
         self.found: list[Occurrence] = []
 
     def occur(self, name: str, at: Millis, facts: dict[str, Any]) -> None:

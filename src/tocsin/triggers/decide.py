@@ -35,6 +35,8 @@ def decide(ctx: Context, activity: Activity, by: Mapping[Kind, Sequence[Rule]] =
     def run(ctx: Context) -> None:
         for rule in by[activity.kind]:
             rule(ctx, activity)
+            if ctx.settled:
+                break
 
     return change(ctx, run)[1]
 
@@ -58,6 +60,7 @@ def tick(ctx: Context, name: str, due_at: Millis, by: Mapping[str, Tick] = rules
 def change(ctx: Context, how: Callable[[Context], T]) -> tuple[T, Decision]:
     """What anything finds that changes the state, and what it returns. Raises as `decide`, and what `how` raises."""
     ctx.judgement = None
+    ctx.settled = False
     ctx.found = []
     try:
         result = how(ctx)

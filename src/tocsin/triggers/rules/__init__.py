@@ -13,27 +13,35 @@ from tocsin.clock import Millis
 from tocsin.triggers import scoring
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
-from tocsin.triggers.rules import alerts, summaries, traffic
+from tocsin.triggers.rules import alerts, budgets, campaigns, conversions, partners, summaries, traffic
 
 Rule = Callable[[Context, Activity], None]
 Tick = Callable[[Context, str, Millis], None]  # the timer's name, and when it was due
 
 # The order matters: a rule reads what the ones before it have found.
 RULES: Mapping[Kind, tuple[Rule, ...]] = {
-    Kind.CLICK: (scoring.judge, traffic.click, summaries.count, alerts.count),
+    Kind.CLICK: (
+        scoring.judge,
+        traffic.click,
+        summaries.count,
+        alerts.count,
+        campaigns.count,
+        conversions.remember_click,
+    ),
     Kind.VISIT: (scoring.judge, traffic.visit, summaries.count, alerts.count),
-    Kind.IMPRESSION: (traffic.impression, alerts.count),
-    Kind.CONVERSION: (alerts.count,),
-    Kind.CONVERSION_STATUS: (),
-    Kind.SPEND: (alerts.count,),
-    Kind.CAMPAIGN: (),
-    Kind.PARTNER: (),
-    Kind.BILLING: (),
+    Kind.IMPRESSION: (traffic.impression, alerts.count, campaigns.count),
+    Kind.CONVERSION: (conversions.recorded, alerts.count),
+    Kind.CONVERSION_STATUS: (conversions.status_changed,),
+    Kind.SPEND: (budgets.spent, alerts.count),
+    Kind.CAMPAIGN: (campaigns.changed,),
+    Kind.PARTNER: (partners.changed,),
+    Kind.BILLING: (partners.billing,),
 }
 
 # By the noun of a timer's name: what comes before its colon.
 TICKS: Mapping[str, Tick] = {
     "alert": alerts.silence,
+    "hold": conversions.hold_over,
     "midnight": summaries.midnight,
 }
 
