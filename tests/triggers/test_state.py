@@ -75,6 +75,20 @@ def test_what_is_dropped_can_come_again():
     assert changes.drops == frozenset()
 
 
+def test_what_is_over_is_as_if_it_had_never_been():
+    """In the batch that put it as in any later one, which would not find it in the store."""
+    state = State()
+    state.now = Millis(10)
+    state.put("old", Count(1), until=Millis(10))
+    state.put("young", Count(2), until=Millis(11))
+    state.keep()
+    assert (state.get("old", Count), state.get("young", Count)) == (None, Count(2))
+    changes = state.changes()
+    assert (set(changes.puts), changes.drops) == ({"young"}, {"old"})
+    state.now = Millis(11)
+    assert state.get("young", Count) is None
+
+
 def test_a_key_put_without_being_read_needs_no_read():
     """Nor does `unread` name it."""
     state = State()

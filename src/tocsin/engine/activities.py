@@ -176,7 +176,7 @@ class Activities:
         await self._directory.view(account_id)
         self._check_room()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Change(account_id, change, answer))
+        self._waiting.append(Change(account_id, change, self._clock.now_ms(), answer))
         self._wake.set()
         return await answer
 

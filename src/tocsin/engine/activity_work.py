@@ -10,7 +10,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId, EventId
-from tocsin.store.port import KnownActivity, NewActivity, NewEvent
+from tocsin.store.port import KnownActivity, NewActivity, NewEvent, Timer
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.context import Context
 from tocsin.triggers.decide import Decision, change, decide, foresee, foresee_tick, tick
@@ -121,6 +121,7 @@ class Posted(Work):
         return foresee(self.activity)
 
     def decide(self, ctx: Context) -> Decision:
+        ctx.state.now = self.activity.accepted_at
         return decide(ctx, self.activity)
 
     def record(self, decision: Decision, events: Sequence[NewEvent]) -> NewActivity:
@@ -160,19 +161,21 @@ class Posted(Work):
 class Tick(Work):
     """A timer that is due. `end`: None, or why it was not done."""
 
-    __slots__ = ("_end", "due_at", "label", "name")
+    __slots__ = ("_end", "_now", "due_at", "label", "name")
 
-    def __init__(self, account_id: AccountId, name: str, due_at: Millis, end: asyncio.Future[Exception | None]) -> None:
-        super().__init__(account_id)
-        self.name = name
-        self.due_at = due_at
-        self.label = name.partition(":")[0]
+    def __init__(self, timer: Timer, now: Millis, end: asyncio.Future[Exception | None]) -> None:
+        super().__init__(timer.account_id)
+        self._now = now
+        self.name = timer.name
+        self.due_at = timer.due_at
+        self.label = timer.name.partition(":")[0]
         self._end = end
 
     def foreseen(self) -> Iterable[str]:
         return foresee_tick(self.name)
 
     def decide(self, ctx: Context) -> Decision:
+        ctx.state.now = self._now
         return tick(ctx, self.name, self.due_at)
 
     def done(self) -> None:
@@ -187,16 +190,20 @@ class Tick(Work):
 class Change(Work, Generic[T]):
     """What a person changes of what triggers know."""
 
-    __slots__ = ("_change", "_result", "answer")
+    __slots__ = ("_change", "_now", "_result", "answer")
 
     label = "change"
 
-    def __init__(self, account_id: AccountId, how: Callable[[Context], T], answer: asyncio.Future[T]) -> None:
+    def __init__(
+        self, account_id: AccountId, how: Callable[[Context], T], now: Millis, answer: asyncio.Future[T]
+    ) -> None:
         super().__init__(account_id)
+        self._now = now
         self._change = how
         self.answer = answer
 
     def decide(self, ctx: Context) -> Decision:
+        ctx.state.now = self._now
         self._result, decision = change(ctx, self._change)
         return decision
 

@@ -100,9 +100,8 @@ class Timers:
     async def _run(self, due: Sequence[Timer]) -> None:
         loop = asyncio.get_running_loop()
         ends = [loop.create_future() for _ in due]
-        self._activities.run(
-            [Tick(one.account_id, one.name, one.due_at, end) for one, end in zip(due, ends, strict=True)]
-        )
+        now = self._clock.now_ms()
+        self._activities.run([Tick(one, now, end) for one, end in zip(due, ends, strict=True)])
         for one, failure in zip(due, await asyncio.gather(*ends), strict=True):
             noun = one.name.partition(":")[0]
             if failure is None:

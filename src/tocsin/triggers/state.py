@@ -40,6 +40,7 @@ class State:
     """Reads through to what was loaded; keeps what was changed. Values are frozen: to change one, put another."""
 
     def __init__(self) -> None:
+        self.now = Millis(0)  # when what is being decided was accepted; decides only what has been forgotten by then
         self._raw: dict[str, bytes | None] = {}
         self._kept: dict[str, _Entry] = {}
         self._loaded_timers: dict[str, Millis] = {}
@@ -54,7 +55,7 @@ class State:
         """Raises `Unread` where the key was not loaded."""
         entry = self._tried.get(key) or self._kept.get(key)
         if entry is not None:
-            return entry[0]  # type: ignore[return-value]
+            return None if self._over(entry) else entry[0]  # type: ignore[return-value]
         if key in self._decoded:
             return self._decoded[key]  # type: ignore[return-value]
         if key not in self._raw:
@@ -114,8 +115,17 @@ class State:
         self._tried_timers.clear()
 
     def changes(self) -> Changes:
-        return Changes(
-            puts={key: (_encode(value), until) for key, (value, until) in self._kept.items() if value is not None},
-            drops=frozenset(key for key, (value, _) in self._kept.items() if value is None),
-            timers=dict(self._timers),
-        )
+        puts: dict[str, tuple[bytes, Millis | None]] = {}
+        drops: set[str] = set()
+        for key, entry in self._kept.items():
+            value, until = entry
+            if value is None or self._over(entry):
+                drops.add(key)
+            else:
+                puts[key] = (_encode(value), until)
+        return Changes(puts=puts, drops=frozenset(drops), timers=dict(self._timers))
+
+    def _over(self, entry: _Entry) -> bool:
+        """The store would not find it any more; so a batch must not either, or it would matter how batches are cut."""
+        until = entry[1]
+        return until is not None and until <= self.now
