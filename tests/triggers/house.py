@@ -16,7 +16,7 @@ from tocsin.control.webhook_bodies import NewWebhook
 from tocsin.engine.activities import NewItem, Taken
 from tocsin.model import Account, AccountId, Event, Webhook
 from tocsin.store.port import EventFilter, NewActivity, Page, TriggerAsk
-from tocsin.triggers.activity import Kind
+from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.firing import Fired
 from tocsin.triggers.occurrences import NAMES, Occurrence
 
@@ -25,7 +25,9 @@ class House:
     app: App
     account: Account
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, bare: bool = False, **settings: Any) -> None:
+        """`bare`: activities are taken as they are, for rules of a test's own."""
+        self._bare = bare
         self.world = World("sqlite", folder)  # for its ways to fill a store
         self.clock = self.world.clock
         self.settings = Settings(db=f"sqlite:///{folder / 'tocsin.db'}", allow_networks="127.0.0.0/8", **settings)
@@ -42,6 +44,8 @@ class House:
         self.app = await open_app(self.settings, self.clock)
         self.world.store = self.app.store
         self.world.ids = self.app.services.id_source
+        if self._bare:
+            self.app.activities._complete = _as_it_is
 
     async def reopen(self) -> None:
         await self.app.close()
@@ -116,6 +120,10 @@ class House:
         (read,) = await self.app.store.triggers.read([ask], self.now)
         assert read is not None
         return dict(read.timers)
+
+
+def _as_it_is(kind: Kind, raw: dict[str, Any], **more: Any) -> Activity:
+    return Activity(kind=kind, data=raw, **more)
 
 
 class Plain:

@@ -237,14 +237,26 @@ def test_two_accounts_never_meet(running: tuple[asyncio.Runner, House], facts: l
     runner.run(run())
 
 
-def test_the_drawn_activities_are_of_every_kind(running: tuple[asyncio.Runner, House]):
-    """A proof over kinds that never come would prove nothing."""
-    drawn: Counter[Kind] = Counter()
+def test_the_drawn_activities_are_of_every_kind_and_fire(running: tuple[asyncio.Runner, House]):
+    """A proof over what is always refused, or never fires, would prove nothing."""
+    runner, house = running
+    house.fire(dict.fromkeys(NAMES, "click.created"))
+    taken: Counter[Kind] = Counter()
+    before = sum(house.app.metrics.occurrences.values())
 
-    @settings(max_examples=150, database=None, derandomize=True, **BOUNDS)
-    @given(fact=_facts)
-    def draw(fact: Fact) -> None:
-        drawn[fact[0][0]] += 1
+    @settings(max_examples=60, database=None, derandomize=True, **BOUNDS)
+    @given(facts=st.lists(_facts, min_size=1, max_size=25))
+    def draw(facts: list[Fact]) -> None:
+        async def run() -> None:
+            results = await house.post(*_items(facts, house.now), account_id=await _account(house))
+            taken.update(
+                kind
+                for ((kind, _), _, _), result in zip(facts, results, strict=True)
+                if isinstance(result, Taken) and not result.duplicate
+            )
+
+        runner.run(run())
 
     draw()
-    assert set(drawn) == set(Kind)
+    assert set(taken) == set(Kind)
+    assert sum(house.app.metrics.occurrences.values()) > before

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -41,6 +42,11 @@ def _poison(ctx: Context, activity: Activity) -> None:
         raise ZeroDivisionError("a defect")
     if activity.data.get("refused"):
         raise Invalid("this one is not taken")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path, bare=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """Timers: what is due is done once, in its order, whatever stopped or died in between."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -42,6 +44,11 @@ def _ring(ctx: Context, name: str, due_at: Millis) -> None:
 def _open(ctx: Context, now: Millis) -> None:
     ctx.state.put("opened", Bell((now,)))
     ctx.state.set_timer("bell:daily", Millis(now + 24 * HOUR))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path, bare=True)
 
 
 @pytest.fixture(autouse=True)
