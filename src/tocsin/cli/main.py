@@ -37,6 +37,12 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("serve", "serve:serve", _RUN, _SERVE),
     ("demo", "demo:demo", _RUN, "Show it all at work: a real server, receivers good and bad, several hundred events."),
     ("send", "send:send", _SEND, "Publish an event."),
+    (
+        "activity",
+        "activity:app",
+        _SEND,
+        "Post what happened, one thing or a file of them; the server decides what fires.",
+    ),
     ("listen", "listen:listen", _SEND, "Receive webhooks here: show them, verify them, answer as told."),
     ("verify", "verify:verify", _SEND, "Check the signature of a webhook; say why it fails and how to mend it."),
     ("sign", "sign:sign", _SEND, "Sign a body; print the headers."),

@@ -80,7 +80,7 @@ DEVICES = (
     Device(19, "desktop", _DESK_SCREENS, f"{_WINDOWS} {_CHROME}141.0.0.0 Safari/537.36"),
     Device(7, "desktop", _DESK_SCREENS, f"{_WINDOWS} {_CHROME}140.0.0.0 Safari/537.36"),
     Device(6, "desktop", _DESK_SCREENS, f"{_WINDOWS} {_CHROME}141.0.0.0 Safari/537.36 Edg/141.0.0.0"),
-    Device(3, "desktop", _DESK_SCREENS, "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0"),
+    Device(3, "desktop", _DESK_SCREENS, f"{_WINDOWS[:-1]}; rv:143.0) Gecko/20100101 Firefox/143.0"),
     Device(5, "desktop", ("1440x900", "1512x982", "1728x1117"), f"{_MAC} {_CHROME}141.0.0.0 Safari/537.36"),
     Device(4, "desktop", ("1440x900", "1512x982", "1728x1117"), f"{_MAC} {_SAFARI}18.6 Safari/605.1.15"),
 )  # fmt: skip
@@ -133,6 +133,7 @@ class Audience:
         [country] = luck.choices(self._names, self._country_weights)
         [device] = luck.choices(DEVICES, self._device_weights)
         _, timezone, networks = _COUNTRIES[country]
+        width, height = luck.choice(device.screens).split("x")
         self._made += 1
         signals: dict[str, Any] = {}
         if device.kind == "desktop":
@@ -144,7 +145,7 @@ class Audience:
                 "user_agent": device.user_agent,
                 "country": country,
                 "timezone": timezone,
-                "screen": luck.choice(device.screens),
+                "screen": {"width": int(width), "height": int(height)},
                 **about,
             },
             signals,

@@ -54,7 +54,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     """A day's traffic: iterate over it. Nothing is after its end: what would come later did not happen.
 
     `clicks`: all of them, fraud included; `fraud`: its share, a fifth for each pattern. `begins_at`: the day's first
-    instant. `at_once`: everything carries this instant instead, for who wants the traffic now.
+    instant.
     """
 
     clicks: int
@@ -79,7 +79,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
         for number in range(clicks):
             # The n-th of the day is drawn from the n-th of `clicks` slices that weigh alike, so they come in order.
             at = Millis(self.begins_at + _instant((number + pen.luck.random()) / clicks))
-            yield _journey(at, audience.someone(), some_campaign(pen.luck), pen)
+            yield _journey(at, audience.someone(), some_campaign(pen.luck), pen, self.begins_at + DAY_MS - 1)
 
     def _frauds(self, pattern: Pattern, clicks: int, audience: Audience, pen: "_Pen") -> Iterator[Sequence[Made]]:
         series = math.ceil(clicks / pattern.clicks)
@@ -104,13 +104,13 @@ def _instant(share: float) -> int:
     return round((hour + (weight - _UNTIL[hour]) / _HOURS[hour]) * _HOUR_MS)
 
 
-def _journey(at: Millis, visitor: Visitor, campaign: Campaign, pen: "_Pen") -> Sequence[Made]:
-    """What one person does: in the order of time."""
+def _journey(at: Millis, visitor: Visitor, campaign: Campaign, pen: "_Pen", latest: int) -> Sequence[Made]:
+    """What one person does, in the order of time; `latest`: when the click is to be at the latest."""
     luck = pen.luck
     made = []
     if luck.random() < _SEEN_BEFORE:
         made.append(pen.impression(at, visitor, campaign))
-        at = Millis(at + luck.randint(900, 20_000))
+        at = Millis(min(latest, at + luck.randint(900, 20_000)))
     click = pen.click(at, visitor, campaign)
     made.append(click)
     if luck.random() < _LANDED:
