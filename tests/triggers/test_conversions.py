@@ -1,51 +1,18 @@
 """Conversions: their status, their hold, what their click knows of them, and one that comes again."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.triggers.deciding import Memory, activity, instant
+from tests.triggers.deciding import activity, instant
+from tests.triggers.market import NOON, OFFER, Account, names
 from tocsin.clock import Millis, rfc3339
 from tocsin.errors import Conflict, Invalid
-from tocsin.triggers import rules
 from tocsin.triggers.decide import decide
-from tocsin.triggers.occurrences import Occurrence
-from tocsin.triggers.rules import conversions, offers
+from tocsin.triggers.rules import conversions
 from tocsin.triggers.rules.campaigns import Campaign
 from tocsin.triggers.rules.conversions import Conversion
-from tocsin.triggers.rules.offers import OfferEdit
-
-NOON = "2026-03-14T12:00:00Z"
-OFFER = {"id": "o1"}
-
-
-class Account(Memory):
-    """An account, told what happens."""
-
-    def post(self, kind: str, at: str | int = NOON, **data: Any) -> list[Occurrence]:
-        posted = activity(kind, at, **data)
-        return list(self.apply(lambda ctx: decide(ctx, posted)))
-
-    def convert(self, id_: str | int = "c1", at: str | int = NOON, **data: Any) -> list[Occurrence]:
-        data = {"payout": Decimal("45.00"), "currency": "USD", **data}
-        return self.post("conversion", at, conversion_id=id_, **data)
-
-    def offer(self, id_: str = "o1", at: str = NOON, **edit: Any) -> None:
-        self.apply(lambda ctx: offers.configure(ctx, id_, OfferEdit(name="Shoes", **edit), instant(at)))
-
-    def until(self, then: str) -> list[Occurrence]:
-        return self.wait_until(then, dict(rules.TICKS))
-
-    def get(self, key: str, shape: type[Any]) -> Any:
-        found: list[Any] = []
-        self.apply(lambda ctx: found.append(ctx.state.get(key, shape)))
-        return found[-1]
-
-
-def names(found: Sequence[Occurrence]) -> list[str]:
-    return [occurrence.name for occurrence in found]
 
 
 @pytest.mark.parametrize(
