@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[2]
 FEEDER = Path(__file__).with_name("feeder.py")
 
 
-def start(world: World, failpoint: str = "") -> subprocess.Popen[str]:
+def start(world: World, failpoint: str = "", feeder: Path = FEEDER) -> subprocess.Popen[str]:
     """A process that feeds the store and prints what it was answered, a line at a time."""
     return subprocess.Popen(
-        [sys.executable, str(FEEDER), world.name, str(world.directory)],
+        [sys.executable, str(feeder), world.name, str(world.directory)],
         env={**os.environ, "TOCSIN_FAILPOINT": failpoint, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         stdout=subprocess.PIPE,
         text=True,
