@@ -1,5 +1,7 @@
 """Erasure: nothing that an account keeps names the visitor or tells of him; all others keep theirs."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 
@@ -8,6 +10,7 @@ from tests.store.world import ALL, World
 from tocsin.clock import Millis
 from tocsin.model import Account, DeliveryState, Outcome, OutcomeKind
 from tocsin.store.port import Accepted, DeliveryFilter, Erased, Stale
+from tocsin.triggers.rules.conversions import Click, Conversion
 
 ID = "visitor-4711"
 BODY = b'{"visitor":{"id":"visitor-4711"}}'
@@ -78,7 +81,7 @@ async def test_everything_of_the_visitor_goes_and_nothing_else(world: World):
         f"visitor_day:{ID}": None,
         f"visitor:{ID}0": {"first_seen": 2},
         "conversion:1": {"status": "pending", "visitor_id": None},
-        "conversion:2": {"click": [{"visitor": None}], "at": 5},
+        "conversion:2": {"click": [{}], "at": 5},
         "conversion:3": {"visitor_id": "another", "note": ID},
     }
     assert (await read(world, other, *puts)).values == {key: value for key, (value, _) in puts.items()}
@@ -92,6 +95,26 @@ async def test_everything_of_the_visitor_goes_and_nothing_else(world: World):
     ]
     assert one.detail == {"events": 4, "deliveries": 6, "attempts": 2, "activities": 2, "remembered": 4}
     assert second.detail == dict.fromkeys(one.detail, 0)
+
+
+async def test_rules_read_what_an_erasure_leaves(world: World):
+    """What is remembered of a click and a conversion is still what their rules expect, without the visitor."""
+    account = await world.account()
+    facts = {"campaign": {"id": 7}, "visitor": {"id": ID, "country": "DE"}}
+    conversion = Conversion(
+        status="pending", at=world.now, facts=facts, payout=Decimal("1.50"), revenue=None, offer_id="o"
+    )
+    await write(
+        world,
+        account,
+        puts={"click:1": (packed(Click(facts=facts)), None), "conversion:1": (packed(conversion), None)},
+    )
+    assert (await erase(world, account)).remembered == 2
+    values = (await read(world, account, "click:1", "conversion:1")).values
+    bare = {"campaign": {"id": 7}}
+    assert msgspec.msgpack.decode(values["click:1"] or b"", type=Click) == Click(facts=bare)
+    left = msgspec.structs.replace(conversion, facts=bare)
+    assert msgspec.msgpack.decode(values["conversion:1"] or b"", type=Conversion) == left
 
 
 async def test_an_erased_event_is_not_tried_again(world: World):

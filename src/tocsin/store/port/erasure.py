@@ -25,8 +25,8 @@ class Erasure(Protocol):
 
         Done in pieces; one that was interrupted is finished by another. The rows themselves stay until their time
         comes: that something happened, when, and under which external id. Of what triggers remember, keys
-        ``visitor…:<id>`` are the visitor's own and go; a value's field `visitor_id`, or `visitor` (a map with an `id`),
-        becomes nil where it names the visitor. What is being sent at that moment may still arrive; it is not tried
+        ``visitor…:<id>`` are the visitor's own and go; where a value names the visitor, a field `visitor_id` becomes
+        nil, and a map `visitor` with an `id` goes. What is being sent at that moment may still arrive; it is not tried
         again. `change` is written at the end, with the counts as its detail.
         """
         ...

@@ -42,9 +42,6 @@ _LOOK_SHORT = 50_000
 # What is remembered of nearly every visitor.
 _NOUNS = ("visitor", "visitor_day")
 
-# The fields of remembered values that say which visitor it was.
-_NAMING = ("visitor_id", "visitor")
-
 
 class SqliteErasure:
     def __init__(self, writer: Writer, readers: Readers, recent: Recent) -> None:
@@ -182,7 +179,7 @@ def _is_of(key: bytes, visitor_id: str) -> bool:
 def without(value: bytes, visitor_id: str) -> bytes | None:
     """A remembered value without the visitor; None where it does not name the visitor.
 
-    A visitor is named by a field `visitor_id`, or by a map `visitor` with an `id`; both become nil.
+    A visitor is named by a field `visitor_id`, which becomes nil, or by a map `visitor` with an `id`, which goes.
     """
     try:
         decoded = msgspec.msgpack.decode(value)
@@ -194,17 +191,22 @@ def without(value: bytes, visitor_id: str) -> bytes | None:
 
 def _without(value: Any, visitor_id: str) -> tuple[Any, bool]:
     if isinstance(value, dict):
-        parts = {
-            key: (None, True) if key in _NAMING and _names(part, visitor_id) else _without(part, visitor_id)
-            for key, part in value.items()
-        }
-        return {key: part for key, (part, _) in parts.items()}, any(named for _, named in parts.values())
+        left: dict[Any, Any] = {}
+        found = False
+        for key, part in value.items():
+            if key == "visitor_id" and _is(part, visitor_id):
+                left[key], named = None, True
+            elif key == "visitor" and isinstance(part, dict) and _is(part.get("id"), visitor_id):
+                named = True
+            else:
+                left[key], named = _without(part, visitor_id)
+            found |= named
+        return left, found
     if isinstance(value, list):
         items = [_without(part, visitor_id) for part in value]
         return [part for part, _ in items], any(named for _, named in items)
     return value, False
 
 
-def _names(value: Any, visitor_id: str) -> bool:
-    found = value.get("id") if isinstance(value, dict) else value
-    return isinstance(found, str | int) and str(found) == visitor_id
+def _is(value: Any, visitor_id: str) -> bool:
+    return isinstance(value, str | int) and str(value) == visitor_id
