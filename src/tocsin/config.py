@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ca_file: str | None = None  # trust anchors for receivers' certificates; unset: certifi's
     dns_servers: str = ""  # comma-separated; unset: the system's
     profiles: str | None = None  # a folder of dialects beside ours, each a folder of its name
+    knowledge: str = ""  # comma-separated files, or folders of files, of addresses: hosting.txt, ipsum.txt, *.mmdb …
     cue_trust_user_id: bool = False  # x-user-id is believed where it comes from one of `trusted_proxies`
     trusted_proxies: str = "127.0.0.0/8,::1/128"  # comma-separated CIDRs
     log_format: Literal["text", "json"] = "text"
@@ -62,6 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def profiles_folder(self) -> Path | None:
         return None if self.profiles is None else Path(self.profiles)
+
+    def knowledge_sources(self) -> tuple[Path, ...]:
+        return tuple(Path(one.strip()) for one in self.knowledge.split(",") if one.strip())
 
     def vault_key(self) -> bytes | None:
         """`secret_key`, decoded.
