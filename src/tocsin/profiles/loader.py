@@ -7,6 +7,8 @@ folder of its name, with these files.
     events/shared.schema.json      `$defs` that several of them use; put into each that refers to them, so that every
                                    schema is whole by itself
     examples/<type>.json           an instance of `data`
+    triggers.toml                  what fires which event type, and with what data; checked by `tocsin.triggers.firing`.
+                                   A dialect without it fires nothing by itself
 
 docs/how-to/add-a-dialect.md makes one.
 All of it is checked when it is read: a dialect that contradicts itself stops the start with the file and the key.
@@ -27,7 +29,7 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.model import EventType
 from tocsin.profiles.envelopes import Envelope, Member
 from tocsin.profiles.jsjson import stabilise
-from tocsin.profiles.profile import CatalogueEntry, DisablePolicy, Limits, Profile
+from tocsin.profiles.profile import CatalogueEntry, DisablePolicy, Limits, Profile, TriggerTables
 from tocsin.profiles.schemas import compile_schema
 from tocsin.profiles.secret_forms import SecretSpec
 from tocsin.profiles.signatures import HeaderSpec, SignatureSpec, Signer
@@ -162,6 +164,7 @@ def read_profile(folder: Path) -> Profile:
         raise Misconfigured(f"{file}: name: it is {spec.name!r}, but its folder is {folder.name!r}")
     if not _NAME.fullmatch(spec.name):
         raise Misconfigured(f"{file}: name: a-z, 0-9, _ and -, beginning with a letter, 32 at most")
+    triggers = folder / "triggers.toml"
     envelope = _built(file, "envelope", lambda: Envelope(spec.envelope.members))
     signer = _built(file, "", lambda: Signer(spec.signature, spec.headers))
     if spec.signature.scheme == "standard-webhooks" and spec.secret.form != "standard-webhooks":
@@ -187,6 +190,9 @@ def read_profile(folder: Path) -> Profile:
         signs_with_both=signer.signs_with_both,
         shows_secret=signer.shows_secret,
         mask_ips=spec.mask_ips,
+        triggers=TriggerTables(
+            file=str(triggers), tables=_read_toml(triggers, dict[str, Any]) if triggers.exists() else {}
+        ),
         _envelope=envelope,
         _signer=signer,
         _secret=spec.secret,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,13 @@ class DisablePolicy(msgspec.Struct, frozen=True, kw_only=True):
     gone_disables: bool  # at once, on 410
 
 
+class TriggerTables(msgspec.Struct, frozen=True, kw_only=True):
+    """``triggers.toml`` as it stands; `tocsin.triggers.firing` reads and checks it. No tables: nothing is fired."""
+
+    file: str
+    tables: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Profile:
     """A dialect. One object a process; made by `load`."""
@@ -56,6 +64,7 @@ class Profile:
     signs_with_both: bool  # while an old secret still counts: with both; else with the first one given
     shows_secret: bool  # a webhook's secret itself may travel in a header
     mask_ips: bool  # bodies show IP addresses masked, see `masking`, unless the account says otherwise
+    triggers: TriggerTables
     _envelope: Envelope = field(repr=False)
     _signer: Signer = field(repr=False)
     _secret: secret_forms.SecretSpec = field(repr=False)
