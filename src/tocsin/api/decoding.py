@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tocsin.errors import Fault, Invalid, Malformed
-from tocsin.faults import MAX_FAULTS, choices, faults_of, fields, forbids, invalid, said, unknown_keys
+from tocsin.faults import MAX_FAULTS, Open, choices, faults_of, fields, forbids, invalid, said, unknown_keys
 from tocsin.nearest import did_you_mean
 from tocsin.profiles.jsjson import stabilise
 
@@ -34,7 +34,7 @@ def decode_body(body: bytes, shape: type[T]) -> T:
         found = msgspec.json.decode(body or b"{}", type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise explain(body or b"{}", shape, error) from None
-    if body and not forbids(shape):
+    if body and not forbids(shape) and not issubclass(shape, Open):
         keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         if slips := tuple(islice(unknown_keys(keys, shape, ""), MAX_FAULTS)):
             raise invalid(slips)

@@ -22,6 +22,7 @@ _TAGS = {
     "keys": "Credentials, with scopes.",
     "event-types": "The catalogue: what can happen, with schemas and examples.",
     "events": "Publish, list, and see why an event went where.",
+    "activity": "Post what happened; what it fires is decided here.",
     "webhooks": "Where events go, how they are signed, filtered and paced.",
     "deliveries": "Each event's way to each webhook, with every attempt.",
     "visitors": "What is kept of one visitor, taken out.",
@@ -159,10 +160,16 @@ def _tidy(value: Any) -> Any:
 
 def _shapes(one: Operation) -> Iterable[Any]:
     if one.body is not None:
-        yield one.body_shown or one.body
+        yield from _bodies(one)
     for answer in one.answers:
         if answer.shape is not None:
             yield answer.shape
+
+
+def _bodies(one: Operation) -> tuple[Any, ...]:
+    """What a request's body may be."""
+    shown = one.body_shown or one.body
+    return shown if isinstance(shown, tuple) else (shown,)
 
 
 def _key(shape: Any) -> str:
@@ -192,9 +199,14 @@ def _operation(one: Operation, schema_of: Mapping[str, Any], links: dict[str, An
     elif one.surface.security != V1.security:
         found["security"] = _security(one.surface)
     if one.body is not None:
-        shape = one.body_shown or one.body
-        content = {"schema": schema_of[_key(shape)], "example": one.body_example}
-        required = any(field.required for field in msgspec.structs.fields(shape))
+        shapes = _bodies(one)
+        schemas = [schema_of[_key(shape)] for shape in shapes]
+        content = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+        if one.body_examples:
+            content["examples"] = {name: {"value": example} for name, example in one.body_examples.items()}
+        else:
+            content["example"] = one.body_example
+        required = len(shapes) > 1 or any(field.required for field in msgspec.structs.fields(shapes[0]))
         found["requestBody"] = {"required": required, "content": {"application/json": content}}
     return found
 

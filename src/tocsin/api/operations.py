@@ -125,8 +125,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     surface: Surface = V1
     body: Any = None  # a struct; None: no body is read, or on POST only an empty one
-    body_shown: Any = None  # in the description, where the struct leaves parts of it undecoded
+    body_shown: Any = None  # in the description, where the struct leaves parts of it undecoded; a tuple: any of them
     body_example: Any = None
+    body_examples: Mapping[str, Any] | None = None  # several, by name: shown in its place
     max_body_bytes: int = MAX_BODY_BYTES
     query: Any = None  # a struct
     problems: tuple[str, ...] = ()  # codes beyond those that follow from the rest

@@ -2,6 +2,7 @@
 
 from tocsin.api import (
     accounts,
+    activity,
     audit,
     compat_cue,
     compat_trcker,
@@ -22,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *keys.OPERATIONS,
     *event_types.OPERATIONS,
     *events.OPERATIONS,
+    *activity.OPERATIONS,
     *webhooks.OPERATIONS,
     *webhook_actions.OPERATIONS,
     *deliveries.OPERATIONS,
