@@ -11,7 +11,7 @@ from tocsin.errors import Invalid
 from tocsin.triggers import rules
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.context import Context
-from tocsin.triggers.decide import decide, foresee, tick
+from tocsin.triggers.decide import decide, tick
 from tocsin.triggers.occurrences import Judgement
 from tocsin.triggers.settings import TriggerSettings
 from tocsin.triggers.state import State, Unread
@@ -119,15 +119,6 @@ def test_a_timer_that_no_rule_knows_is_removed():
     assert tick(ctx, "moon:1", AT, {}).occurrences == []
     ctx.state.keep()
     assert dict(ctx.state.changes().timers) == {"moon:1": None}
-
-
-def test_the_keys_of_what_an_activity_names_are_foreseen():
-    """By their text, whatever their JSON type."""
-    activity = _click(
-        click_id="c1", campaign={"id": 7}, offer={"id": "o"}, partner={}, visitor={"id": 3, "ip": "192.0.2.1"}
-    )
-    assert foresee(activity) == {"click:c1", "campaign:7", "offer:o", "visitor:3", "address:192.0.2.1"}
-    assert foresee(_click()) == set()
 
 
 def test_every_kind_has_its_rules():

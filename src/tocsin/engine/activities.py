@@ -10,7 +10,7 @@ decisions about an account know nothing of each other; of other processes the st
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -44,6 +44,11 @@ _AT_A_TIME = 100
 # What may wait for its batch: beyond it the publisher is told to come again, and memory stays bounded.
 _MAX_WAITING = 20_000
 _MAX_WAITING_BYTES = 256 << 20
+
+# Keys that had to be asked for in a second read are read at once the next time, such as an account's alerts: the latest
+# so many of an account, and for so many accounts; 5 MB at most.
+_ASKED = 8
+_MAX_ASKED = 4_096
 
 # How often a batch is decided anew because somebody else wrote meanwhile, and how often it may find that more must be
 # read: rules ask for what the answer before told them of, a few times.
@@ -94,6 +99,7 @@ class Activities:
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._looked_at = 0
+        self._asked_for: OrderedDict[AccountId, tuple[str, ...]] = OrderedDict()  # what was not foreseen of late
         self.timers_changed: Callable[[Mapping[str, Millis | None]], None] = lambda _timers: None
         self._task: asyncio.Task[None] | None = None
         self._stopping = True
@@ -224,7 +230,9 @@ class Activities:
             by_account.setdefault(work.account_id, []).append(work)
             if isinstance(work, Posted):
                 self._waiting_bytes -= work.size
-        return [Part(account_id, works) for account_id, works in by_account.items()]
+        return [
+            Part(account_id, works, self._asked_for.get(account_id, ())) for account_id, works in by_account.items()
+        ]
 
     async def _commit(self, parts: Sequence[Part]) -> None:
         """Ends every part, one way or the other."""
@@ -276,9 +284,17 @@ class Activities:
         """As far as what was read allows, others of this process getting their turn now and then."""
         while not (part.decided or part.missing):
             self._looked_at += part.decide(_AT_A_TIME)
+            if part.missing:
+                self._learn(part)
             if self._looked_at >= _AT_A_TIME:
                 self._looked_at = 0
                 await asyncio.sleep(0)
+
+    def _learn(self, part: Part) -> None:
+        known = self._asked_for.pop(part.account_id, ())
+        self._asked_for[part.account_id] = tuple(dict.fromkeys((*known, *part.missing)))[-_ASKED:]
+        if len(self._asked_for) > _MAX_ASKED:
+            self._asked_for.popitem(last=False)
 
     async def _write(self, parts: Sequence[Part]) -> Sequence[Part]:
         """One transaction for all; the parts that must be decided again."""

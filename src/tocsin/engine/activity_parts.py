@@ -1,7 +1,7 @@
 """One account's share of a batch: what it must read, what it decides, what it writes."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -69,12 +69,13 @@ class _Decided:
 class Part:
     """Decides its works in their order; may have to be read for several times, and be decided again."""
 
-    def __init__(self, account_id: AccountId, works: Sequence[Work]) -> None:
+    def __init__(self, account_id: AccountId, works: Sequence[Work], also: Iterable[str] = ()) -> None:
+        """`also`: keys that it will ask for, beyond those that its works foresee."""
         self.account_id = account_id
         self.works = works
         self.closed = False  # everyone was told
         self.missing: frozenset[str] = frozenset()  # what must be read before it can be decided to its end
-        self._keys = frozenset(key for work in works for key in work.foreseen())
+        self._keys = frozenset(key for work in works for key in work.foreseen()) | frozenset(also)
         self._names = frozenset(
             work.external_id for work in works if isinstance(work, Posted) and work.external_id is not None
         )

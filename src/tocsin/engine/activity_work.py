@@ -13,7 +13,8 @@ from tocsin.model import AccountId, EventId
 from tocsin.store.port import KnownActivity, NewActivity, NewEvent, Timer
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.context import Context
-from tocsin.triggers.decide import Decision, change, decide, foresee, foresee_tick, tick
+from tocsin.triggers.decide import Decision, change, decide, tick
+from tocsin.triggers.foresight import foresee, foresee_tick
 from tocsin.triggers.occurrences import Judgement
 
 T = TypeVar("T")

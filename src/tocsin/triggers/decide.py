@@ -14,10 +14,6 @@ from tocsin.triggers.rules import Rule, Tick
 
 T = TypeVar("T")
 
-# The nouns whose state rules of any kind may look at, where the activity names one: what is read for it beforehand.
-# Only speed hangs on it: what else a rule asks for is read then.
-_NAMED = ("campaign", "offer", "partner")
-
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     judgement: Judgement | None
@@ -68,24 +64,3 @@ def change(ctx: Context, how: Callable[[Context], T]) -> tuple[T, Decision]:
         ctx.state.undo()
         raise
     return result, Decision(judgement=ctx.judgement, occurrences=ctx.found)
-
-
-def foresee(activity: Activity) -> set[str]:
-    """Keys that its rules will most likely ask for, so that they are read for a whole batch at once."""
-    keys = {f"{noun}:{id_}" for noun in _NAMED if (id_ := activity.id_of(noun)) is not None}
-    visitor = activity.data.get("visitor")
-    if isinstance(visitor, dict):
-        if activity.visitor_id is not None:
-            keys.add(f"visitor:{activity.visitor_id}")
-        if isinstance(address := visitor.get("ip"), str):
-            keys.add(f"address:{address}")
-    for noun in ("conversion", "click"):
-        if isinstance(id_ := activity.data.get(f"{noun}_id"), str | int):
-            keys.add(f"{noun}:{id_}")
-    return keys
-
-
-def foresee_tick(name: str) -> set[str]:
-    """As `foresee`, for a timer."""
-    noun, _, subject = name.partition(":")
-    return {f"conversion:{subject}"} if noun == "hold" else set()

@@ -119,16 +119,25 @@ def place(ip: str) -> tuple[str, str] | None:
 # --- the rules that compare ----------------------------------------------------------------------------------------
 
 
-def _compared(ctx: Context, activity: Activity) -> set[str]:
-    visitor = _part(activity.data, "visitor")
-    placed = place(ip) if isinstance(ip := visitor.get("ip"), str) else None
+def keys(activity: Activity) -> tuple[str, ...]:
+    """Where the clicks of its address, and those of its network on its campaign, are remembered; as far as told."""
+    ip = _part(activity.data, "visitor").get("ip")
+    placed = place(ip) if isinstance(ip, str) else None
     if placed is None:
-        return set()
+        return ()
     address, network = placed
     campaign = activity.id_of("campaign")
-    address_key = f"address:{address}"
-    network_key = None if campaign is None else f"network:{network}|{campaign}"
-    ctx.state.need(*filter(None, (address_key, network_key)))
+    return (f"address:{address}",) if campaign is None else (f"address:{address}", f"network:{network}|{campaign}")
+
+
+def _compared(ctx: Context, activity: Activity) -> set[str]:
+    where = keys(activity)
+    if not where:
+        return set()
+    ctx.state.need(*where)
+    address_key, network_key = where[0], (where[1] if len(where) > 1 else None)
+    visitor = _part(activity.data, "visitor")
+    campaign = activity.id_of("campaign")
 
     windows, held = ctx.settings.windows, set()
     # Forgotten by the server's clock: what is older when a click comes is not compared with.
