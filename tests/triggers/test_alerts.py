@@ -72,6 +72,7 @@ def test_the_window_reaches_back_sixty_slots() -> None:
     """A click of a minute ago has left; one of 59 slots ago has not."""
     assert Watched(alert()).clicks(0.5, 30, 60.2) == []
     assert Watched(alert()).clicks(1.5, 30, 60.2) == [60.2]
+    assert Watched(alert()).clicks(0.5, 1.5, 60.1, 60.2) == [60.2]
 
 
 def test_it_is_armed_again_after_the_metric_came_back() -> None:
