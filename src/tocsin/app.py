@@ -23,6 +23,7 @@ from tocsin.config import Settings
 from tocsin.control import Control
 from tocsin.control.keyring import Keyring
 from tocsin.engine.activities import Activities
+from tocsin.engine.backtest import Backtests
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
@@ -163,6 +164,7 @@ class App:
             directory=self.directory,
             dispatcher=self.dispatcher,
             openings=self.openings,
+            activities=self.activities,
             keyring=self.keyring,
             clock=clock,
             id_source=id_source,
@@ -175,6 +177,7 @@ class App:
             directory=self.directory,
             ingest=self.ingest,
             activities=self.activities,
+            backtests=Backtests(triggers=store.triggers, records=store.records, directory=self.directory, clock=clock),
             dispatcher=self.dispatcher,
             manual=self.manual,
             control=self.control,

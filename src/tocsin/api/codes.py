@@ -130,6 +130,12 @@ CODES: Mapping[str, Cause] = {
         "Some profiles bound the number of webhooks; clickdefender takes five a property.",
         "Delete a webhook that is no longer needed.",
     ),
+    "alert_limit": Cause(
+        409,
+        "The account has as many alerts as it may",
+        "An account has at most 100 alerts: every activity is compared with each.",
+        "Delete an alert that is no longer needed; one without a campaign watches all of them.",
+    ),
     "event_type_limit": Cause(
         409,
         "The account has as many event types as it may",

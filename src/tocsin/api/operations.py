@@ -174,6 +174,7 @@ PATH_IDS = {
     "event_id": ids.PREFIXES["event"],
     "webhook_id": ids.PREFIXES["webhook"],
     "delivery_id": ids.PREFIXES["delivery"],
+    "alert_id": ids.PREFIXES["alert"],
 }
 
 

@@ -3,6 +3,7 @@
 from tocsin.api import (
     accounts,
     activity,
+    alerts,
     audit,
     compat_cue,
     compat_trcker,
@@ -13,6 +14,7 @@ from tocsin.api import (
     keys,
     visitors,
     webhook_actions,
+    webhook_backtest,
     webhooks,
 )
 from tocsin.api.operations import Operation
@@ -24,10 +26,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *event_types.OPERATIONS,
     *events.OPERATIONS,
     *activity.OPERATIONS,
+    *webhook_backtest.OPERATIONS,  # before webhooks: its path has a word where theirs have an id
     *webhooks.OPERATIONS,
     *webhook_actions.OPERATIONS,
     *deliveries.OPERATIONS,
     *visitors.OPERATIONS,
+    *alerts.OPERATIONS,
     *audit.OPERATIONS,
     *health.OPERATIONS,
     *compat_trcker.OPERATIONS,

@@ -27,6 +27,7 @@ from tocsin.telemetry import Metrics
 if TYPE_CHECKING:
     from tocsin.control import Control
     from tocsin.engine.activities import Activities
+    from tocsin.engine.backtest import Backtests
     from tocsin.engine.directory import Directory
     from tocsin.engine.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
@@ -44,6 +45,7 @@ class Services:
     directory: "Directory"
     ingest: "Ingest"
     activities: "Activities"
+    backtests: "Backtests"
     dispatcher: "Dispatcher"
     manual: "Manual"  # send_test, retry_now, cancel: what a person asks for
     control: "Control"

@@ -24,6 +24,7 @@ KeyIdText = Annotated[str, Meta(pattern=f"^key_{_ID_DIGITS}", examples=["key_06f
 EventIdText = Annotated[str, Meta(pattern=f"^evt_{_ID_DIGITS}", examples=["evt_06f3k9w2zq8rt"])]
 WebhookIdText = Annotated[str, Meta(pattern=f"^wh_{_ID_DIGITS}", examples=["wh_06f3k9w2zq8rt"])]
 DeliveryIdText = Annotated[str, Meta(pattern=f"^dlv_{_ID_DIGITS}", examples=["dlv_06f3k9w2zq8rt"])]
+AlertIdText = Annotated[str, Meta(pattern=f"^alr_{_ID_DIGITS}", examples=["alr_06f3k9w2zq8rt"])]
 ActivityIdText = Annotated[str, Meta(pattern=f"^act_{_ID_DIGITS}", examples=["act_06f3k9w2zq8rt"])]
 AttemptIdText = Annotated[str, Meta(pattern=f"^att_{_ID_DIGITS}", examples=["att_06f3k9w2zq8rt"])]
 

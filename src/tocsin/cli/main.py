@@ -52,6 +52,7 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("events", "events:app", _MANAGE, "What happened, and why it went where it went."),
     ("deliveries", "deliveries:app", _MANAGE, "Events on their way, with every attempt."),
     ("visitors", "visitors:app", _MANAGE, "What is kept of one visitor, taken out."),
+    ("alerts", "alerts:app", _MANAGE, "A metric that passes a threshold."),
     ("profiles", "profiles:app", _OPERATE, "The dialects that accounts can speak."),
     ("doctor", "doctor:doctor", _OPERATE, "Check a set-up, and say how to mend it."),
     ("migrate", "migrate:migrate", _OPERATE, "Show or bring up to date the database's schema."),

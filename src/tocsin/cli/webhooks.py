@@ -1,6 +1,7 @@
 """``tocsin webhooks``: subscriptions, and what can be done with them."""
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -323,6 +324,45 @@ def preview(
         put_text(f"{name}: {value}")
     put_text("")
     put_text(pretty_body(shown["body"]))
+
+
+@app.command
+def backtest(
+    webhook: str | None = None,
+    /,
+    *,
+    event: Annotated[Sequence[str], Parameter(negative=())] = (),
+    filter_: Annotated[str | None, Parameter(name="--filter")] = None,
+    days: int = 7,
+    as_json: AsJson = False,
+    at: Connection = HERE,
+) -> None:
+    """Ask how many of the last days' events a webhook would have been sent. Makes and sends nothing.
+
+    Args:
+        webhook: Its id (wh_…): takes its events and its filter, where no others are given.
+        event: An event type, a family (click.*) or *; repeatable.
+        filter_: A condition in CEL over event and data.
+        days: How many days back.
+        as_json: Print JSON.
+    """
+    body = _given(webhook_id=webhook, events=list(event) or None, filter=filter_, days=days)
+    with Client(at) as client:
+        found = client.post("/v1/webhooks/backtest", body)
+    if as_json:
+        put_json(found)
+        return
+    rows = [[day, type_, count] for day, types in found["by_day"].items() for type_, count in types.items()]
+    put_table(("day", "type", "sent"), rows)
+    put_text(f"{found['sent']} of {found['looked_at']} events since {found['since']}.")
+    for count, what in (
+        (found["failed"], "the filter cannot judge"),
+        (found["gone"], "retention has taken the bodies of"),
+    ):
+        if count:
+            say(f"Not counted: {what} {count}.")
+    if not found["complete"]:
+        say(f"There was more than one question may look at: it came back as far as {found['since']}.")
 
 
 def _path(webhook: str) -> str:

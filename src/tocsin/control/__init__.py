@@ -9,11 +9,13 @@ from typing import Self
 
 from tocsin.clock import Clock
 from tocsin.control.accounts import AccountControl
+from tocsin.control.alerts import AlertControl
 from tocsin.control.event_types import EventTypeControl
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
 from tocsin.control.visitors import VisitorControl
 from tocsin.control.webhooks import WebhookControl
+from tocsin.engine.activities import Activities
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.openings import Openings
@@ -36,6 +38,7 @@ class Control:
     event_types: EventTypeControl
     webhooks: WebhookControl
     visitors: VisitorControl
+    alerts: AlertControl
 
     @classmethod
     def of(
@@ -48,6 +51,7 @@ class Control:
         directory: Directory,
         dispatcher: Dispatcher,
         openings: Openings,
+        activities: Activities,
         keyring: Keyring,
         clock: Clock,
         id_source: IdSource,
@@ -79,4 +83,5 @@ class Control:
                 clock=clock,
                 id_source=id_source,
             ),
+            alerts=AlertControl(activities=activities, clock=clock, id_source=id_source),
         )

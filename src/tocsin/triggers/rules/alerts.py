@@ -12,7 +12,7 @@ stands at the slot in which silence would fire it; it judges only once it has wa
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, overload
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,7 @@ from msgspec import Meta
 from tocsin.clock import Millis
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
+from tocsin.triggers.occurrences import Judgement
 
 Metric = Literal["clicks", "conversions", "conversion_rate", "fraud_rate", "bot_rate", "ctr", "spend", "payout"]
 Op = Literal[">", ">=", "<", "<="]
@@ -105,8 +106,11 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
 # --- what an activity adds --------------------------------------------------------------------------------------------
 
 
-def _part(metric: Metric, ctx: Context, activity: Activity) -> Part | None:
-    """None: this activity has nothing to do with the metric."""
+def part_of(alert: Alert, activity: Activity, judgement: Judgement | None, campaign: str | None) -> Part | None:
+    """None: the activity does not move the alert's metric."""
+    if alert.campaign is not None and alert.campaign != campaign:
+        return None
+    metric = alert.metric
     kind = activity.kind
     click, conversion = kind is Kind.CLICK, kind is Kind.CONVERSION
     if metric == "clicks":
@@ -121,10 +125,10 @@ def _part(metric: Metric, ctx: Context, activity: Activity) -> Part | None:
         return Part(1, 1, _amount(activity, "amount")) if kind is Kind.SPEND else None
     if metric == "payout":
         return Part(1, 1, _amount(activity, "payout")) if conversion else None
-    if ctx.judgement is None:
+    if judgement is None:
         return None
-    holds = ctx.judgement.label == "FRAUD" if metric == "fraud_rate" else _automated(ctx, activity)
-    return Part(int(holds), 1)
+    held = judgement.label == "FRAUD" if metric == "fraud_rate" else _automated(activity, judgement)
+    return Part(int(held), 1)
 
 
 def _amount(activity: Activity, name: str) -> Decimal:
@@ -132,8 +136,8 @@ def _amount(activity: Activity, name: str) -> Decimal:
     return Decimal(0) if found is None else Decimal(str(found))
 
 
-def _automated(ctx: Context, activity: Activity) -> bool:
-    if ctx.judgement is not None and any(rule in _AUTOMATION for rule, _ in ctx.judgement.reasons):
+def _automated(activity: Activity, judgement: Judgement) -> bool:
+    if any(rule in _AUTOMATION for rule, _ in judgement.reasons):
         return True
     signals = activity.data.get("signals")
     own = isinstance(signals, dict) and bool(signals.get("bot"))
@@ -260,7 +264,7 @@ def count(ctx: Context, activity: Activity) -> None:
     moved = [
         (alert, part)
         for alert in known.items
-        if (alert.campaign is None or alert.campaign == campaign) and (part := _part(alert.metric, ctx, activity))
+        if (part := part_of(alert, activity, ctx.judgement, campaign)) is not None
     ]
     ctx.state.need(*(f"alert:{alert.id}" for alert, _ in moved))
     for alert, part in moved:
@@ -317,18 +321,26 @@ def _keep(ctx: Context, alert: Alert, before: Watch, watch: Watch, fired: list[F
         ctx.occur("alert", firing.at, {"alert": shown(alert, firing)})
 
 
+@overload
+def readable(alert: Alert, found: Decimal) -> Decimal: ...
+@overload
+def readable(alert: Alert, found: Decimal | None) -> Decimal | None: ...
+def readable(alert: Alert, found: Decimal | None) -> Decimal | None:
+    """A rate to four decimals, without zeroes at its end."""
+    if found is None or alert.metric not in RATES:
+        return found
+    found = found.quantize(Decimal("0.0001")).normalize()
+    return found.quantize(Decimal(1)) if found == found.to_integral_value() else found
+
+
 def shown(alert: Alert, firing: Firing) -> dict[str, object]:
-    """The facts of the occurrence; what the alert does not have is left out. A rate is shown to four decimals."""
-    found = firing.value
-    if alert.metric in RATES:
-        found = found.quantize(Decimal("0.0001")).normalize()
-        found = found.quantize(Decimal(1)) if found == found.to_integral_value() else found
+    """The facts of the occurrence; what the alert does not have is left out."""
     facts: dict[str, object] = {
         "id": alert.id,
         "metric": alert.metric,
         "op": alert.op,
         "threshold": alert.threshold,
-        "value": found,
+        "value": readable(alert, firing.value),
         "window_s": alert.window_s,
         "count": firing.of,
     }
