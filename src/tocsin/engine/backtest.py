@@ -7,6 +7,7 @@ one question at a time; where it was cut, the answer says how far it came.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,7 +19,7 @@ from tocsin.store.port import EventFilter, NewActivity, Page, Records, Triggers
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.occurrences import Judgement
 from tocsin.triggers.rules import alerts
-from tocsin.triggers.rules.alerts import Alert, Firing
+from tocsin.triggers.rules.alerts import Alert, Firing, Watch
 from tocsin.triggers.windows import window
 
 # Reading and deciding an activity takes some 20 microseconds, so a question is answered within its time even where a
@@ -94,45 +95,23 @@ class Backtests:
         """As if the alert had been made at its `created_at`. Raises `NotFound`: the account is gone."""
         zone = (await self._directory.view(account_id)).zone
         async with self._one_at_a_time:
-            watch = alerts.begin(alert)
-            fired: list[Firing] = []
-            days: Counter[str] = Counter()
-            campaigns: dict[str, str] = {}
-            looked_at, reached, complete = 0, until, True
+            run = _AlertRun(alert, zone)
+            reached, complete = until, True
             began_s = self._clock.monotonic_s()
-
-            def note(found: list[Firing]) -> None:
-                for one in found:
-                    days[window("daily", one.at, zone).name] += 1
-                fired.extend(found)
-
             async for rows in self._activities(account_id, alert.created_at, until):
-                for row in rows:
-                    looked_at += 1
-                    activity, judgement = _read(row, _READ[alert.metric])
-                    if alert.by_falling:  # its timers have run before what was accepted later
-                        watch, found = alerts.advance(alert, watch, row.accepted_at)
-                        note(found)
-                    if activity is None:
-                        continue
-                    campaign = _campaign(activity, campaigns) if alert.campaign is not None else None
-                    part = alerts.part_of(alert, activity, judgement, campaign)
-                    if part is not None:
-                        watch, found = alerts.measure(alert, watch, activity.at, part)
-                        note(found)
-                if looked_at >= _MAX_ACTIVITIES or self._clock.monotonic_s() - began_s > _TIME_S:
+                run.take(rows)
+                if run.looked_at >= _MAX_ACTIVITIES or self._clock.monotonic_s() - began_s > _TIME_S:
                     reached, complete = rows[-1].accepted_at, False
                     break
-            if complete and alert.by_falling:
-                note(alerts.advance(alert, watch, until)[1])
+            run.silence(reached)
             return AlertBacktest(
                 since=alert.created_at,
                 until=reached,
                 complete=complete,
-                looked_at=looked_at,
-                fired=len(fired),
-                by_day=dict(sorted(days.items())),
-                firings=fired[:MAX_FIRINGS],
+                looked_at=run.looked_at,
+                fired=len(run.fired),
+                by_day=dict(sorted(run.by_day.items())),
+                firings=run.fired[:MAX_FIRINGS],
             )
 
     async def filter(
@@ -203,6 +182,45 @@ class Backtests:
                     judged.append((event, _verdict(event, filter)))
                     await asyncio.sleep(0)  # a filter may take some milliseconds
         return judged
+
+
+class _AlertRun:
+    """An alert that lives through the log again."""
+
+    def __init__(self, alert: Alert, zone: ZoneInfo) -> None:
+        self.looked_at = 0
+        self.fired: list[Firing] = []
+        self.by_day: Counter[str] = Counter()
+        self._alert = alert
+        self._zone = zone
+        self._watch = alerts.begin(alert)
+        # A conversion that names no campaign is its click's.
+        self._kinds = _READ[alert.metric] | (frozenset() if alert.campaign is None else {Kind.CLICK})
+        self._campaigns: dict[str, str] = {}
+
+    def take(self, rows: Sequence[NewActivity]) -> None:
+        """In the order of the log."""
+        self.looked_at += len(rows)
+        for row in rows:
+            self.silence(row.accepted_at)
+            activity, judgement = _read(row, self._kinds)
+            if activity is None:
+                continue
+            campaign = None if self._alert.campaign is None else _campaign(activity, self._campaigns)
+            part = alerts.part_of(self._alert, activity, judgement, campaign)
+            if part is not None:
+                self._note(alerts.measure(self._alert, self._watch, activity.at, part))
+
+    def silence(self, until: Millis) -> None:
+        """What its timer would have told, which runs before what is accepted later."""
+        if self._alert.by_falling:
+            self._note(alerts.advance(self._alert, self._watch, until))
+
+    def _note(self, found: tuple[Watch, list[Firing]]) -> None:
+        self._watch, fired = found
+        self.fired += fired
+        for one in fired:
+            self.by_day[window("daily", one.at, self._zone).name] += 1
 
 
 def _verdict(event: Event, filter: Filter) -> bool | FilterFailed | None:

@@ -21,6 +21,7 @@ from tocsin.clock import Millis
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
 from tocsin.triggers.occurrences import Judgement
+from tocsin.triggers.rules import traffic
 
 Metric = Literal["clicks", "conversions", "conversion_rate", "fraud_rate", "bot_rate", "ctr", "spend", "payout"]
 Op = Literal[">", ">=", "<", "<="]
@@ -28,7 +29,7 @@ Op = Literal[">", ">=", "<", "<="]
 MOST = 100  # alerts an account: each is compared by every activity
 SLOTS = 60
 RATES = frozenset({"conversion_rate", "fraud_rate", "bot_rate", "ctr"})  # in percent
-# Reasons by which automation is recognised, as `traffic` does.
+# Where all that is left of an activity is its log (backtests), its reasons tell of automation.
 _AUTOMATION = frozenset({"bot_user_agent", "webdriver_present"})
 _COMPARE: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
     ">": Decimal.__gt__,
@@ -137,11 +138,7 @@ def _amount(activity: Activity, name: str) -> Decimal:
 
 
 def _automated(activity: Activity, judgement: Judgement) -> bool:
-    if any(rule in _AUTOMATION for rule, _ in judgement.reasons):
-        return True
-    signals = activity.data.get("signals")
-    own = isinstance(signals, dict) and bool(signals.get("bot"))
-    return own or (activity.agent is not None and activity.agent.bot is not None)
+    return traffic.automated(activity) or any(rule in _AUTOMATION for rule, _ in judgement.reasons)
 
 
 def _campaign(ctx: Context, activity: Activity) -> str | None:

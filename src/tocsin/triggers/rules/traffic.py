@@ -169,12 +169,18 @@ def _fraud_type(judgement: Judgement) -> str:
     return best if points[best] else _UNTYPED
 
 
+def automated(activity: Activity) -> bool:
+    """Its producer says so, the browser or its agent does, or the address is a crawler's."""
+    crawler = activity.address is not None and activity.address.crawler is not None
+    told = bool(_part(activity.data, "signals").get("bot"))
+    return told or crawler or bool(scoring.signs(activity) & {"bot_user_agent", "webdriver_present"})
+
+
 def _bot(activity: Activity, judgement: Judgement, signals: Mapping[str, Any], held: set[str]) -> dict[str, Any] | None:
-    """Automation was recognised: its producer says so, the browser or its agent does, or the address is a crawler's."""
+    if not automated(activity):
+        return None
     own = _part(signals, "bot")
     crawler = None if activity.address is None else activity.address.crawler
-    if not (signals.get("bot") or crawler or held & {"bot_user_agent", "webdriver_present"}):
-        return None
     signs = [rule for rule in scoring.RULES if rule in _BOT_SIGNS and (rule in held or _reported(judgement, rule))]
     named = None if activity.agent is None else activity.agent.bot
     wrong = 1.0
