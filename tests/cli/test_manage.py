@@ -190,3 +190,28 @@ def test_a_visitor_is_erased_when_that_is_meant(owner: Terminal, shop: Shop) -> 
     assert owner.json("visitors", "erase", "who/asked", "--yes")["events"] == 1
     assert shop.get(f"/v1/events/{event['id']}")["data"] is None
     assert "events" in owner.ok("visitors", "erase", "who/asked", "--yes").out
+
+
+def test_an_alerts_life(owner: Terminal) -> None:
+    """An alert is asked about, made with words for its comparison, listed, shown and removed."""
+    asked = owner.ok("alerts", "backtest", "clicks", "at-least", "5", "--days", "1")
+    assert "would have fired 0 times" in asked.out
+    made = owner.json("alerts", "create", "fraud_rate", "above", "2.5", "--window", "600", "--campaign", "7")
+    assert (made["op"], made["threshold"], made["window_s"], made["campaign"]) == (">", "2.5", 600, "7")
+    assert "fraud_rate > 2.5" in owner.ok("alerts", "list").out
+    assert owner.json("alerts", "show", made["id"])["armed"] is True
+    assert owner("alerts", "create", "likes", "above", "1").code == 2
+    assert owner("alerts", "create", "clicks", "above", "many").code == 5
+    owner.ok("alerts", "delete", made["id"])
+    assert owner("alerts", "show", made["id"]).code == 4
+
+
+def test_what_a_webhook_would_have_been_sent(owner: Terminal) -> None:
+    """A backtest counts the events that are kept by day and type, and says what the filter could not judge."""
+    owner.ok("send", CLICK, "--example")
+    found = owner.ok("webhooks", "backtest", "--event", CLICK)
+    assert CLICK in found.out
+    failing = owner.ok("webhooks", "backtest", "--event", CLICK, "--filter", "data.nothing > 1")
+    assert failing.out.splitlines()[-1].startswith("0 of ")
+    assert "the filter cannot judge" in failing.err
+    assert owner("webhooks", "backtest").code == 5
