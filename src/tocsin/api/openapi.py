@@ -25,6 +25,7 @@ _TAGS = {
     "activity": "Post what happened; what it fires is decided here.",
     "webhooks": "Where events go, how they are signed, filtered and paced.",
     "deliveries": "Each event's way to each webhook, with every attempt.",
+    "alerts": "Metrics that are watched, and told of when they pass a threshold.",
     "visitors": "What is kept of one visitor, taken out.",
     "audit": "Who changed what.",
     "server": "Liveness, readiness, figures.",
