@@ -94,7 +94,7 @@ def test_alerts_are_their_accounts_own(shop: LocalShop, other: LocalShop) -> Non
 
 def test_backtests_are_asked_over_http(site: Site, shop: LocalShop) -> None:
     """An alert's firings by day; nothing is made."""
-    post(site, shop, *(item(Kind.CLICK) for _ in range(4)))
+    post(site, shop, *(item(Kind.CLICK, click_id=number) for number in range(4)))
     found = shop.call("POST", "/v1/alerts/backtest", {**NEW, "days": 1}).json
     assert (found["complete"], found["looked_at"], found["fired"]) == (True, 4, 1)
     assert (found["firings"][0]["value"], found["firings"][0]["count"]) == ("3", 3)
@@ -125,7 +125,7 @@ def test_a_webhooks_backtest(site: Site, shop: LocalShop) -> None:
 def test_a_long_backtest_keeps_nobody_waiting(site: Site, shop: LocalShop) -> None:
     """While one is answered, others are served."""
     for _ in range(10):
-        post(site, shop, *(item(Kind.CLICK) for _ in range(1_000)))
+        post(site, shop, *(item(Kind.CLICK, click_id=number) for number in range(1_000)))
     done = threading.Event()
     answers: list[Any] = []
 
