@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tocsin.triggers.activity import AddressFacts, AgentFacts
+from tocsin.triggers.countries import country_name
+from tocsin.triggers.traffic_sources import traffic_source
 
 _MAX_PARAMS = 100  # of an address
 _MAX_NAME = 256
@@ -24,10 +26,12 @@ def complete_visitor(visitor: dict[str, Any], address: AddressFacts | None, agen
             _set(visitor, "browser_vendor", agent.vendor)
     if address is not None and address.country is not None:
         visitor.setdefault("country", address.country)
+    if (country := visitor.get("country")) is not None:
+        _set(visitor, "country_name", country_name(country))
 
 
 def complete_visit(visit: dict[str, Any], visitor: Mapping[str, Any], agent: AgentFacts | None) -> None:
-    """Fills in params and device."""
+    """Fills in params, device and traffic_source."""
     if "params" not in visit and (params := parameters(visit["url"])):
         visit["params"] = params
     device = dict(visit.get("device") or {})
@@ -38,6 +42,8 @@ def complete_visit(visit: dict[str, Any], visitor: Mapping[str, Any], agent: Age
         _set(device, "os", f"{os} {version}" if isinstance(version, str) and version else os)
     if device:
         visit["device"] = device
+    if "traffic_source" not in visit:
+        visit["traffic_source"] = traffic_source(visit["url"], visit.get("params") or {}, visit.get("referrer"))
 
 
 def parameters(url: str) -> dict[str, str]:

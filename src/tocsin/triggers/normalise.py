@@ -3,7 +3,7 @@
     amounts             `Decimal`, exact; all other numbers as JavaScript reads them
     null                as if that key of the shape had not been sent
     visitor.ip          in canonical form, an IPv4 address in IPv6 clothes as IPv4
-    visitor.country     two capitals; currencies too are capitals
+    visitor.country     two capitals, with country_name in English; currencies too are capitals
     visitor.browser     its name; an object's version and vendor become browser_version and browser_vendor
     visitor.device, os (with os_version), browser (with browser_version, browser_vendor), country
                         derived where absent
@@ -28,7 +28,7 @@ import msgspec
 from tocsin.clock import Millis, rfc3339
 from tocsin.errors import Fault
 from tocsin.faults import MAX_FAULTS, Open, choices, faults_of, fields, invalid, pointer
-from tocsin.triggers import classify
+from tocsin.triggers import classify, countries
 from tocsin.triggers.activity import Activity, ActivityId, AddressFacts, AgentFacts, Kind
 from tocsin.triggers.amounts import BadAmount, amount
 from tocsin.triggers.knowledge import Knowledge
@@ -251,7 +251,7 @@ def _complete_visitor(visitor: dict[str, Any], knowledge: Knowledge) -> tuple[Ad
     if user_agent := visitor.get("user_agent"):
         agent = knowledge.agent(user_agent)
     if (country := visitor.get("country")) is not None:
-        country = country.upper()
+        country = countries.code(country)
         if country in _NO_COUNTRY:
             del visitor["country"]
         else:
