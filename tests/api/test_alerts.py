@@ -142,3 +142,31 @@ def test_a_long_backtest_keeps_nobody_waiting(site: Site, shop: LocalShop) -> No
     asking.join()
     assert answers[0].json["looked_at"] == 10_000
     assert served > 3
+
+
+CLICKS = {"activities": [{"kind": "click", "click_id": n, "campaign": {"id": 7, "name": "Spring"}} for n in range(3)]}
+
+
+@pytest.mark.parametrize("profile", ["standard", "cloakradar"])
+def test_an_alert_fires_by_what_is_posted(site: Site, profile: str) -> None:
+    """Three clicks over HTTP make one event of the dialect's own shape, and the alert waits for its return."""
+    shop = site.operator.shop(profile=profile)
+    made = shop.post("/v1/alerts", {**NEW, "campaign": 7, "name": "busy"})
+    results = shop.post("/v1/activity", CLICKS)["results"]
+    assert [[event["type"] for event in one["events"]].count("alert.threshold") for one in results] == [0, 0, 1]
+    fired = next(event for event in results[2]["events"] if event["type"] == "alert.threshold")
+    data = shop.get(f"/v1/events/{fired['id']}")["data"]
+    assert (data["metric"], data["op"], float(data["threshold"]), float(data["value"])) == ("clicks", ">=", 3, 3)
+    assert made["id"] in str(data)
+    known = shop.get(f"/v1/alerts/{made['id']}")
+    assert (known["armed"], known["value"], known["count"]) == (False, "3", 3)
+    assert known["last_fired_at"] is not None
+
+
+@pytest.mark.parametrize("profile", ["clickdefender", "trcker", "visits", "cue"])
+def test_dialects_without_an_event_for_alerts_have_none(site: Site, profile: str) -> None:
+    """An alert that could never tell is refused; a backtest tells all the same."""
+    shop = site.operator.shop(profile=profile)
+    assert shop.call("POST", "/v1/alerts", NEW).code == "alerts_unsupported"
+    assert shop.post("/v1/activity", CLICKS)
+    assert shop.call("POST", "/v1/alerts/backtest", NEW).json["fired"] == 1

@@ -167,6 +167,15 @@ def test_an_alert_may_watch_one_campaign() -> None:
     assert found.facts["alert"]["campaign"] == {"id": "7"}
 
 
+def test_the_campaign_is_called_by_its_name() -> None:
+    """By the last that its activity gave, also where silence fires."""
+    watched = Watched(alert(campaign="7", op="<", threshold=2))
+    watched.clicks(1, campaign={"id": 7, "name": "Spring"})
+    watched.clicks(30, 40, 50, 59, campaign={"id": 7})
+    (found,) = watched.wait_until(START + 200_000, {"alert": alerts.silence})
+    assert found.facts["alert"]["campaign"] == {"id": "7", "name": "Spring"}
+
+
 def test_traffic_that_stops_fires_without_any_activity() -> None:
     """Fewer than two clicks a minute: told by a timer when they have left the window, once, and again after a rise."""
     watched = Watched(alert(op="<", threshold=2))

@@ -127,7 +127,7 @@ def _shown(alert: Alert, watch: Watch) -> AlertShown:
     body=NewAlert,
     body_example=_NEW_EXAMPLE,
     answers=(Answer(201, AlertShown, "The alert", {**_EXAMPLE, "value": None, "count": 0}),),
-    problems=("alert_limit",),
+    problems=("alert_limit", "alerts_unsupported"),
     makes="alert_id",
 )
 async def create_alert(call: Call) -> Reply:
@@ -174,7 +174,7 @@ async def backtest_alert(call: Call) -> Reply:
     Over the activities that are kept of the last days, by the same rules. Nothing is made and nothing is sent.
     """
     asked: AlertBacktestAsked = call.body
-    now = call.services.clock.now_ms()
+    now = Millis(call.services.clock.now_ms() + 1)  # with what was accepted in this very millisecond
     alert = asked.alert(0, Millis(max(0, now - asked.days * DAY_MS)))
     return Reply(200, _backtest_shown(alert, await call.services.backtests.alert(call.account_id, alert, now)))
 

@@ -130,6 +130,12 @@ CODES: Mapping[str, Cause] = {
         "Some profiles bound the number of webhooks; clickdefender takes five a property.",
         "Delete a webhook that is no longer needed.",
     ),
+    "alerts_unsupported": Cause(
+        409,
+        "The account's dialect has no event for alerts",
+        "An alert tells by an event of its own, and the document of this profile names none.",
+        "Use an account of another profile, such as standard or cloakradar; backtests work in every profile.",
+    ),
     "alert_limit": Cause(
         409,
         "The account has as many alerts as it may",

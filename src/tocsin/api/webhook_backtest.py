@@ -87,7 +87,7 @@ async def backtest_webhook(call: Call) -> Reply:
         detail = "name events, or a webhook to take them from"
         raise Invalid("which events?", faults=[Fault("/events", detail)])
     patterns = check_events(await services.directory.view(call.account_id), tuple(patterns))
-    now = services.clock.now_ms()
+    now = Millis(services.clock.now_ms() + 1)  # with what was accepted in this very millisecond
     found = await services.backtests.filter(
         call.account_id,
         patterns,

@@ -75,11 +75,13 @@ class AlertControl:
 
         Raises:
             Invalid: the threshold.
-            Conflict: `alert_limit`.
+            Conflict: `alert_limit`; or `alerts_unsupported`: the account's dialect has no event to tell by.
         """
         alert = new.alert(self._id_source.next(), self._clock.now_ms())
 
         def add(ctx: Context) -> None:
+            if "alert" not in ctx.wanted:
+                raise Conflict("the account's profile has no event that an alert could make", code="alerts_unsupported")
             known = ctx.state.get("alerts", Alerts) or Alerts()
             if len(known.items) >= alerts.MOST:
                 raise Conflict(f"an account has at most {alerts.MOST} alerts; remove one", code="alert_limit")

@@ -23,8 +23,8 @@ Facts are nested dicts with snake_case keys. Every occurrence of an activity car
     budget_threshold            budget {scope: total|daily, percent, amount, spent, period_start}, campaign
     budget_exhausted            budget {amount, spent}, campaign, performance {impressions, clicks, conversions, ctr,
                                 average_cpb}
-    alert                       alert {id, name, metric, op, threshold, value, window_s, count, campaign {id}}; name and
-                                campaign where it has them
+    alert                       alert {id, name, metric, op, threshold, value, window_s, count, campaign {id, name}};
+                                names and campaign where it has them
     daily_summary               summary {date, timezone, total_visitors, clean_count, suspicious_count, fraud_count,
                                 fraud_rate ("2.0%"), fraud_percent, top_rules [{rule, count}]}
     billing                     the activity's data

@@ -96,6 +96,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     came_back: bool = False  # since it fired
     fired_at: Millis = Millis(0)
     timer_at: Millis | None = None
+    campaign_name: str | None = None  # as its activity last called it
 
 
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,8 +267,17 @@ def count(ctx: Context, activity: Activity) -> None:
     ctx.state.need(*(f"alert:{alert.id}" for alert, _ in moved))
     for alert, part in moved:
         before = ctx.state.get(f"alert:{alert.id}", Watch) or begin(alert)
-        watch, fired = measure(alert, before, activity.at, part)
+        watch, fired = measure(alert, _named(alert, before, activity), activity.at, part)
         _keep(ctx, alert, before, watch, fired)
+
+
+def _named(alert: Alert, watch: Watch, activity: Activity) -> Watch:
+    """An event of a silence, too, calls the campaign by its name."""
+    campaign = activity.data.get("campaign")
+    name = campaign.get("name") if alert.campaign is not None and isinstance(campaign, dict) else None
+    if not isinstance(name, str) or name == watch.campaign_name:
+        return watch
+    return msgspec.structs.replace(watch, campaign_name=name)
 
 
 def silence(ctx: Context, name: str, due_at: Millis) -> None:
@@ -315,7 +325,7 @@ def _keep(ctx: Context, alert: Alert, before: Watch, watch: Watch, fired: list[F
         watch = msgspec.structs.replace(watch, timer_at=due)
     ctx.state.put(f"alert:{alert.id}", watch)
     for firing in fired:
-        ctx.occur("alert", firing.at, {"alert": shown(alert, firing)})
+        ctx.occur("alert", firing.at, {"alert": shown(alert, firing, watch.campaign_name)})
 
 
 @overload
@@ -330,7 +340,7 @@ def readable(alert: Alert, found: Decimal | None) -> Decimal | None:
     return found.quantize(Decimal(1)) if found == found.to_integral_value() else found
 
 
-def shown(alert: Alert, firing: Firing) -> dict[str, object]:
+def shown(alert: Alert, firing: Firing, campaign_name: str | None) -> dict[str, object]:
     """The facts of the occurrence; what the alert does not have is left out."""
     facts: dict[str, object] = {
         "id": alert.id,
@@ -344,5 +354,5 @@ def shown(alert: Alert, firing: Firing) -> dict[str, object]:
     if alert.name is not None:
         facts["name"] = alert.name
     if alert.campaign is not None:
-        facts["campaign"] = {"id": alert.campaign}
+        facts["campaign"] = {"id": alert.campaign} | ({} if campaign_name is None else {"name": campaign_name})
     return facts
