@@ -31,6 +31,7 @@ from tocsin.engine.fanout import FanOut
 from tocsin.engine.health import Caretaker
 from tocsin.engine.ingest import Ingest
 from tocsin.engine.janitor import Janitor
+from tocsin.engine.knowledge_watch import KnowledgeWatch
 from tocsin.engine.mail_server import MailServer
 from tocsin.engine.mailer import Mailer
 from tocsin.engine.manual import Manual
@@ -130,11 +131,13 @@ class App:
         self.ingest = Ingest(
             journal=store.journal, directory=self.directory, departures=departures, clock=clock, metrics=metrics
         )
+        knowledge = Knowledge(settings.knowledge_sources())
+        self.knowledge_watch = KnowledgeWatch(knowledge)
         self.activities = Activities(
             triggers=store.triggers,
             directory=self.directory,
             departures=departures,
-            complete=partial(normalise, knowledge=Knowledge()),
+            complete=partial(normalise, knowledge=knowledge),
             firing=firing.load,
             clock=clock,
             id_source=id_source,
@@ -206,6 +209,7 @@ class App:
         self.timers.start()
         self.openings.start()
         self.janitor.start()
+        self.knowledge_watch.start()
 
     async def close(self) -> None:
         """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
@@ -215,6 +219,7 @@ class App:
         await self.ingest.stop()
         await self.activities.stop()
         await self.janitor.stop()
+        await self.knowledge_watch.stop()
         await self.fan_out.stop()
         await self.dispatcher.stop(self.settings.drain_s)
         await self.manual.stop()

@@ -344,6 +344,10 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "Accounts have a profile that is not there: they are answered 503, and their deliveries wait.",
         {"profile": "its name", "accounts": "how many"},
     ),
+    "knowledge_renewed": LogSpec("Files of TOCSIN_KNOWLEDGE have changed and were read again."),
+    "knowledge_kept": LogSpec(
+        "A file of TOCSIN_KNOWLEDGE has changed and is not understood; what was known of addresses stays.", _WHY
+    ),
     "claim_failed": LogSpec("A claim ended in an unexpected error; tried again in a second."),
     "drop_failed": LogSpec("Deliveries of a deleted webhook could not be cancelled; the next start does it.", _WHY),
     "fan_out_waits": LogSpec("Deliveries of an event with many webhooks could not be written; tried again.", _WHY),

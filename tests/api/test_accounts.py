@@ -38,6 +38,9 @@ def test_an_account_comes_with_its_first_key(site: Site):
         ({"name": "x", "external_id": "a\n"}, "/external_id"),
         ({"name": "x", "notify_email": "nobody"}, "/notify_email"),
         ({"name": "x", "settings": {"treshold": 3}}, "/settings/treshold"),
+        ({"name": "x", "settings": {"triggers": {"points": {"honeypot": 101}}}}, "/settings/triggers/points/honeypot"),
+        ({"name": "x", "settings": {"triggers": {"points": {"honypot": 1}}}}, "/settings/triggers/points"),
+        ({"name": "x", "settings": {"triggers": {"suspicious_from": 80}}}, "/settings/triggers"),
     ],
 )
 def test_accounts_that_cannot_be(site: Site, body: Any, pointer: str):
@@ -231,3 +234,18 @@ def test_the_operators_first_key_is_made_once(tmp_path: Path):
     with Site(tmp_path, admin_key=None) as second:
         assert second.app.made_operator_key is None
         assert second.api(made).call("GET", "/v1/accounts").status == 200
+
+
+def test_an_account_has_thresholds_of_its_own(site: Site):
+    """Those given replace those before, what is left out is as it comes, and null is all as it comes."""
+    thresholds = {"points": {"honeypot": 0}, "windows": {"rapid_clicks": 9}, "fraud_from": 90}
+    shop = site.operator.shop(settings={"triggers": thresholds, "mask_ips": True})
+    path = f"/v1/accounts/{shop.id}"
+    assert shop.get(path)["settings"] == {"triggers": thresholds, "mask_ips": True}
+    for given, kept in (
+        ({"brand_threshold": 60, "labels_days": 30}, {"brand_threshold": 60}),
+        (None, None),
+    ):
+        changed = shop.ok("PATCH", path, {"settings": {"triggers": given}})
+        assert changed["settings"].get("triggers") == kept
+        assert changed["settings"]["mask_ips"] is True

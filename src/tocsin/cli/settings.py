@@ -63,6 +63,9 @@ class SettingFlags:
     profiles: _Text = None
     """A folder of dialects beside Tocsin's own, each a folder of its name."""
 
+    knowledge: _Text = None
+    """Lists of addresses of your own (hosting.txt, vpn.txt, ipsum.txt, *.mmdb …): files or folders, with commas."""
+
     log_format: Annotated[Literal["text", "json"] | None, Parameter(group=_GROUP, negative=(), show_default=False)] = (
         None
     )

@@ -21,6 +21,7 @@ from tocsin.model import Account, AccountId
 from tocsin.nearest import did_you_mean
 from tocsin.security.keys import PREFIXES, looks_like_key
 from tocsin.store.port import Accounts, Page
+from tocsin.triggers.settings import TriggerSettings
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +31,16 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[
             bool | None,
             msgspec.Meta(description="whether bodies show IP addresses masked; null: as the profile has it"),
+        ]
+        | UnsetType
+    ) = UNSET
+    triggers: (
+        Annotated[
+            TriggerSettings | None,
+            msgspec.Meta(
+                description="thresholds of scoring; they replace those before, and what is left out is as it comes; "
+                "null: all as they come"
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -38,7 +38,7 @@ class Knowledge:
     """
 
     def __init__(self, sources: Sequence[Path] = ()) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self._seen: Seen = ()
         self._files = AddressFiles()
         self._address = self._remembering(self._files)
@@ -55,10 +55,10 @@ class Knowledge:
         Raises:
             Misconfigured: as the constructor; what was known stays.
         """
-        now = seen(self._sources)
+        now = seen(self.sources)
         if now == self._seen:
             return False
-        files = AddressFiles(self._sources)
+        files = AddressFiles(self.sources)
         # One assignment: nobody sees new files with old answers.
         self._files, self._address, self._seen = files, self._remembering(files), now
         return True

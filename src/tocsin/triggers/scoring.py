@@ -174,6 +174,8 @@ def _compared(ctx: Context, activity: Activity) -> set[str]:
 
 def _crowded(known: Sequence[int], at: int, count: int, window_s: int) -> bool:
     """Whether the click at `at` is one of `count` that lie within some window of that length, its ends included."""
+    if len(known) + 1 < count:
+        return False
     window_ms = window_s * 1000
     low = bisect_left(known, at - window_ms)
     near = list(known[low : bisect_right(known, at + window_ms)])
@@ -189,6 +191,8 @@ def _steady(known: Sequence[int], at: int, windows: ScoringWindows) -> bool:
     clicked, and `rapid_clicks` counts them.
     """
     count, window_ms = windows.consistent_timing_clicks, windows.consistent_timing_s * 1000
+    if len(known) + 1 < count:
+        return False
     clicks = list(known)
     where = bisect_right(clicks, at)
     clicks.insert(where, at)
@@ -212,6 +216,8 @@ def _with_click(
     """As many as the rules need: the latest few, and of the last moments all up to a bound."""
     clicks = sorted((*known, click), key=_instant)
     needed = _LATE * max(windows.rapid_clicks, windows.consistent_timing_clicks)
+    if len(clicks) <= needed:
+        return tuple(clicks)
     recent = len(clicks) - bisect_left(clicks, clicks[-1][0] - windows.duplicate_click_s * 1000, key=_instant)
     return tuple(clicks[-max(needed, min(recent, _RECENT)) :])
 

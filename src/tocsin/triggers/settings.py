@@ -1,4 +1,7 @@
-"""An account's own thresholds: ``settings.triggers`` of the account."""
+"""An account's own thresholds: ``settings.triggers`` of the account.
+
+Only what differs from the defaults is stored, so that a better default reaches every account that left it alone.
+"""
 
 from typing import Annotated
 
@@ -11,7 +14,7 @@ Score = Annotated[int, Meta(ge=1, le=100)]
 Days = Annotated[int, Meta(ge=1, le=365)]
 
 
-class ScoringPoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ScoringPoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """CONTRACT §5, "Scoring"; 0 turns a rule off."""
 
     datacenter_ip: Points = 25
@@ -28,7 +31,7 @@ class ScoringPoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     same_ip_pattern: Points = 20
 
 
-class ScoringWindows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ScoringWindows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """CONTRACT §5, "Scoring": how many clicks, in how many seconds."""
 
     rapid_clicks: Annotated[int, Meta(ge=2, le=50)] = 5
@@ -42,7 +45,7 @@ class ScoringWindows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     same_ip_pattern_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
 
 
-class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     points: ScoringPoints = ScoringPoints()
     windows: ScoringWindows = ScoringWindows()
     suspicious_from: Score = 40
