@@ -53,6 +53,13 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "tocsin_occurrences", "counter", "occurrences", "What triggers found out and fired, by name.", ("occurrence",)
     ),
+    MetricSpec(
+        "tocsin_events_unfired",
+        "counter",
+        "events",
+        "Events that triggers did not make, as what happened lacks what the type requires, by type.",
+        ("type",),
+    ),
     MetricSpec("tocsin_decide_duration_seconds", "histogram", "seconds", "Reading for and deciding of one batch."),
     MetricSpec("tocsin_activity_commit_duration_seconds", "histogram", "seconds", "One transaction of activities."),
     MetricSpec("tocsin_activity_queue", "gauge", "activities", "Activities waiting to be decided."),
@@ -134,6 +141,7 @@ class Metrics:
         self.activities_duplicate: dict[str, int] = {}
         self.activities_refused: dict[str, int] = {}
         self.occurrences: dict[str, int] = {}
+        self.events_unfired: dict[str, int] = {}
         self.decide_duration_s = Histogram(SECONDS)
         self.activity_commit_duration_s = Histogram(SECONDS)
         self.timers_run: dict[str, int] = {}
@@ -209,6 +217,7 @@ class Metrics:
         yield _counter("tocsin_activities_duplicate", _by_label(self.activities_duplicate))
         yield _counter("tocsin_activities_refused", _by_label(self.activities_refused))
         yield _counter("tocsin_occurrences", _by_label(self.occurrences))
+        yield _counter("tocsin_events_unfired", _by_label(self.events_unfired))
         yield _counter("tocsin_timers_run", _by_label(self.timers_run))
         yield _counter("tocsin_deliveries_created", [((), self.deliveries_created)])
         yield _counter("tocsin_deliveries_ended", [((state,), n) for state, n in self.deliveries_ended.items()])

@@ -42,6 +42,7 @@ class House:
 
     async def open(self) -> None:
         self.app = await open_app(self.settings, self.clock)
+        await self.app.openings.settled()
         self.world.store = self.app.store
         self.world.ids = self.app.services.id_source
         if self._bare:
@@ -133,7 +134,7 @@ class Plain:
         self._types = types
         self.wanted = NAMES
 
-    def events(self, occurrence: Occurrence, *, timezone: ZoneInfo) -> Sequence[Fired]:
+    def events(self, occurrence: Occurrence, *, timezone: ZoneInfo, unfired: Any = None) -> Sequence[Fired]:
         if occurrence.name not in self._types:
             return ()
         data = msgspec.json.encode(dict(occurrence.facts))

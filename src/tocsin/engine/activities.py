@@ -373,4 +373,6 @@ class Activities:
                 raise_by(metrics.activities_accepted, one.work.label)
             for occurrence, _ in one.fired:
                 raise_by(metrics.occurrences, occurrence.name)
+            for unfired in one.unfired:
+                raise_by(metrics.events_unfired, unfired.type)
         part.end(self._departures, now)

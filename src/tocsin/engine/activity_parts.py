@@ -1,7 +1,7 @@
 """One account's share of a batch: what it must read, what it decides, what it writes."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -18,21 +18,11 @@ from tocsin.store.port import KnownActivity, NewActivity, NewEvent, TriggerAsk, 
 from tocsin.triggers.activity import text_id
 from tocsin.triggers.context import Context
 from tocsin.triggers.decide import Decision
+from tocsin.triggers.firing import Fired, Unfired
 from tocsin.triggers.occurrences import Occurrence
 from tocsin.triggers.state import State, Unread
 
 log = logging.getLogger(__name__)
-
-
-class Fired(Protocol):
-    """An event's content. `data`: compact JSON that JavaScript leaves alone, and that fits its type's schema."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def timestamp(self) -> Millis: ...
-    @property
-    def data(self) -> bytes: ...
 
 
 class Firing(Protocol):
@@ -41,13 +31,15 @@ class Firing(Protocol):
     @property
     def wanted(self) -> frozenset[str]: ...
 
-    def events(self, occurrence: Occurrence, *, timezone: ZoneInfo) -> Sequence[Fired]: ...
+    def events(
+        self, occurrence: Occurrence, *, timezone: ZoneInfo, unfired: Callable[[Unfired], None] | None = None
+    ) -> Sequence[Fired]: ...
 
 
 class _Decided:
     """What became of one work so far; exactly one of `error`, `first` and `decision` is set."""
 
-    __slots__ = ("decision", "error", "events", "fired", "first", "work")
+    __slots__ = ("decision", "error", "events", "fired", "first", "unfired", "work")
 
     def __init__(
         self,
@@ -57,12 +49,14 @@ class _Decided:
         first: "KnownActivity | Posted | None" = None,
         decision: Decision | None = None,
         fired: Sequence[tuple[Occurrence, Fired]] = (),
+        unfired: Sequence[Unfired] = (),
     ) -> None:
         self.work = work
         self.error = error
         self.first = first  # the activity that it repeats: of the log, or earlier in this batch
         self.decision = decision
         self.fired = fired
+        self.unfired = unfired
         self.events: list[NewEvent] = []
 
 
@@ -147,12 +141,13 @@ class Part:
                 first_id = ids.show("act_", first.activity.id if isinstance(first, Posted) else first.id)
                 return _Decided(work, error=_conflict(first_id))
         ctx = self._ctx
+        unfired: list[Unfired] = []
         try:
             decision = work.decide(ctx)
             fired = [
                 (occurrence, one)
                 for occurrence in decision.occurrences
-                for one in self._firing.events(occurrence, timezone=ctx.timezone)
+                for one in self._firing.events(occurrence, timezone=ctx.timezone, unfired=unfired.append)
             ]
         except (Unread, Rejected) as error:
             ctx.state.undo()
@@ -166,7 +161,7 @@ class Part:
         ctx.state.keep()
         if isinstance(work, Posted) and work.external_id is not None:
             self._named[work.external_id] = work
-        return _Decided(work, decision=decision, fired=fired)
+        return _Decided(work, decision=decision, fired=fired, unfired=unfired)
 
     def _needed(self, begin: int) -> frozenset[str]:
         """What the works from there on will ask for: tried on the state as it is, so that one read serves them all."""
