@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.triggers.deciding import Memory, activity, instant, judged
+from tests.triggers.house import House, item
 from tocsin.clock import rfc3339
+from tocsin.triggers.activity import Kind
 from tocsin.triggers.occurrences import Occurrence
 from tocsin.triggers.rules import summaries
 
@@ -209,3 +211,30 @@ def test_summaries_equal_a_recount(seen: list[tuple[int, str, str, set[str]]]) -
             for rule in ("r1", "r2", "r3")
             if (count := sum(rule in rules for (day, _), rules in held.items() if day == number))
         }
+
+
+async def test_after_a_downtime_the_dialects_own_summaries_come_once_each(house: House) -> None:
+    """A server that was down over three midnights sends three summaries in the document's shape, and no more later."""
+    account = await house.world.account(profile="clickdefender", timezone="Europe/Berlin")
+    await house.app.openings.open(account)
+    clicks = [
+        item(Kind.CLICK, click_id=f"c{number}", visitor={"id": f"v{number}"}, signals={"score": score})
+        for number, score in enumerate([10, 50, 90, 95])
+    ]
+    await house.taken(*clicks, account_id=account.id)
+    house.clock.advance(3 * 86_400)
+    for _ in range(2):
+        await house.reopen()
+        await house.app.timers.run_due()
+    found = [data["summary"] for kind, _, data in await house.fired(account.id) if kind == "daily_summary"]
+    assert [summary["date"] for summary in found] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert found[0] == {
+        "date": "2026-01-01",
+        "totalVisitors": 4,
+        "cleanCount": 1,
+        "suspiciousCount": 1,
+        "fraudCount": 2,
+        "fraudRate": "50.0%",
+        "topRules": [],
+    }
+    assert (found[1]["totalVisitors"], found[1]["fraudRate"]) == (0, "0.0%")
