@@ -120,6 +120,15 @@ def test_a_correction_lowers_the_sums_and_fires_nothing() -> None:
     assert account.spend(45) == []
 
 
+def test_a_correction_does_not_fire_what_a_budget_that_was_set_later_has_reached() -> None:
+    """The next spending does."""
+    account = Account()
+    account.spend(95)
+    account.campaign(budget=Decimal(100))
+    assert account.spend(-1) == []
+    assert passed(account.spend(1)) == [("total", 80)]
+
+
 def test_an_amount_of_another_currency_is_refused() -> None:
     """And counts nowhere; one without a currency is the campaign's."""
     account = Account()

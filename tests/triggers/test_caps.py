@@ -90,6 +90,16 @@ def test_each_window_starts_anew_and_pauses_anew() -> None:
     assert shop.sell("2024-03-01T23:59:59Z", campaign=CAMPAIGN) == []
 
 
+def test_another_cap_pauses_after_the_day_whose_cap_paused() -> None:
+    """The pause had its day; within it, another cap pauses nothing that is paused."""
+    shop = Shop()
+    shop.offer(caps={"daily": 1, "weekly": 2, "monthly": 3})
+    assert shop.sell("2026-03-10T10:00:00Z", campaign=CAMPAIGN) == ["cap", "campaign_paused"]
+    shop.offer(caps={"weekly": 2, "monthly": 3})
+    assert shop.sell("2026-03-11T10:00:00Z", campaign=CAMPAIGN) == ["cap", "campaign_paused"]
+    assert shop.sell("2026-03-11T10:00:00Z", campaign=CAMPAIGN) == ["cap"]
+
+
 def test_a_late_conversion_counts_in_the_window_that_is_open() -> None:
     """A window that was closed is not opened again."""
     shop = Shop()

@@ -9,6 +9,7 @@ from tests.triggers.deciding import activity, instant
 from tests.triggers.market import NOON, OFFER, Account, names
 from tocsin.clock import Millis, rfc3339
 from tocsin.errors import Conflict, Invalid
+from tocsin.triggers.activity import Kind
 from tocsin.triggers.decide import decide
 from tocsin.triggers.rules import conversions
 from tocsin.triggers.rules.campaigns import Campaign
@@ -90,6 +91,17 @@ def test_the_same_conversion_again_changes_nothing() -> None:
     before = dict(account.values)
     assert account.convert("7", offer=OFFER, campaign={"id": "k"}) == []
     assert account.values == before
+
+
+def test_the_same_conversion_again_is_not_counted_by_the_rules_after_it() -> None:
+    """Alerts count conversions, too."""
+    account = Account()
+    counted: list[int] = []
+    by = {Kind.CONVERSION: (conversions.recorded, lambda ctx, activity: counted.append(activity.id))}
+    posted = [activity("conversion", NOON, conversion_id=id_, payout=1, currency="USD") for id_ in ("a", "a", "b")]
+    for one in posted:
+        account.apply(lambda ctx, one=one: decide(ctx, one, by))
+    assert sorted(set(counted)) == [posted[0].id, posted[2].id]
 
 
 def test_a_known_conversion_with_another_status_changes_its_status() -> None:
