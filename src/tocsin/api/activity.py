@@ -154,7 +154,10 @@ _RESULT_EXAMPLE: dict[str, Any] = {
             },
         ),
     ),
-    problems=("external_id_conflict", "unstorable", "overloaded"),
+    problems=(
+        *("external_id_conflict", "conversion_conflict", "unknown_conversion", "currency_mismatch"),
+        *("unstorable", "overloaded"),
+    ),
 )
 async def post_activity(call: Call) -> Reply:
     """Post activity.

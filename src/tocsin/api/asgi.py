@@ -1,5 +1,7 @@
 """The API as one ASGI callable: the publish route in front, Starlette's router behind it."""
 
+import re
+
 from starlette.routing import Route, Router
 
 from tocsin.api import pages, routes
@@ -11,11 +13,11 @@ from tocsin.api.requests import Asgi, Receive, Scope, Send
 from tocsin.api.services import Services
 
 # Parameters that take the rest of a path: whoever named them was free to use a slash.
-_WITH_SLASHES = "{visitor}", "{visitor:path}"
+_WITH_SLASHES = re.compile(r"\{(visitor|offer|campaign|partner)\}$")
 
 
 def _pattern(path: str) -> str:
-    return path.replace(*_WITH_SLASHES)
+    return _WITH_SLASHES.sub(r"{\1:path}", path)
 
 
 def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:

@@ -5,6 +5,7 @@ from tocsin.api import (
     activity,
     alerts,
     audit,
+    campaigns,
     compat_cue,
     compat_trcker,
     deliveries,
@@ -27,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *activity.OPERATIONS,
     *webhook_backtest.OPERATIONS,  # before webhooks: its path has a word where theirs have an id
+    *campaigns.OPERATIONS,
     *webhooks.OPERATIONS,
     *webhook_actions.OPERATIONS,
     *deliveries.OPERATIONS,

@@ -10,6 +10,7 @@ from typing import Self
 from tocsin.clock import Clock
 from tocsin.control.accounts import AccountControl
 from tocsin.control.alerts import AlertControl
+from tocsin.control.campaigns import CampaignControl
 from tocsin.control.event_types import EventTypeControl
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
@@ -39,6 +40,7 @@ class Control:
     webhooks: WebhookControl
     visitors: VisitorControl
     alerts: AlertControl
+    trade: CampaignControl
 
     @classmethod
     def of(
@@ -71,6 +73,7 @@ class Control:
             keys=keys,
             keyring=keyring,
             event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, clock=clock),
+            trade=CampaignControl(activities=activities, triggers=store.triggers, clock=clock),
             visitors=VisitorControl(erasure=store.erasure, clock=clock),
             webhooks=WebhookControl(
                 webhooks=store.webhooks,
