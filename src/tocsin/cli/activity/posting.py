@@ -1,5 +1,6 @@
 """Activities on their way to the server: in batches, repeated where it was not reached, counted when answered."""
 
+import re
 import secrets
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from tocsin.cli.output import say
 MAX_BATCH = 1_000  # CONTRACT §3
 _BATCH_BYTES = 4 << 20  # half of what a batch may have
 _TOLD = 20  # so many refused lines are told one by one
+_IN_BATCH = re.compile(r"^/activities/\d+")
 # A server that restarts or is full is back within seconds.
 _AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -110,8 +112,9 @@ def _post(client: Client, lines: Sequence[Line]) -> Sequence[Mapping[str, Any]]:
 
 
 def _faults(problem: Mapping[str, Any]) -> str:
+    """In one line; without where in its batch it stood, since its own line's number is told."""
     faults = [
-        f"{fault['pointer']}: {fault['detail']}" if fault.get("pointer") else fault["detail"]
+        f"{_IN_BATCH.sub('', fault['pointer'])}: {fault['detail']}".removeprefix(": ")
         for fault in problem.get("errors") or ()
     ]
-    return "; ".join(faults) or problem.get("detail") or problem.get("title") or "refused"
+    return "; ".join(faults) or _IN_BATCH.sub("", problem.get("detail") or problem.get("title") or "refused")
