@@ -239,6 +239,8 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
         Misconfigured: a setting, the database or the key is wrong; the sentence says how to mend it.
     """
     profiles.also_from(settings.profiles_folder())
+    for name in profiles.names():
+        firing.load(profiles.load(name))  # what cannot be stops the start
     clock = clock or SystemClock()
     path = settings.sqlite_path()
     store = await open_sqlite(path, clock=clock)

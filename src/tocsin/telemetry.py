@@ -243,9 +243,9 @@ class Metrics:
             yield _gauge(name, read())
 
 
-def raise_by(counts: dict[str, int], label: str) -> None:
-    """Counts one more under that label."""
-    counts[label] = counts.get(label, 0) + 1
+def raise_by(counts: dict[str, int], label: str, by: int = 1) -> None:
+    """Counts one more, or so many, under that label."""
+    counts[label] = counts.get(label, 0) + by
 
 
 def _by_label(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], int]]:
@@ -334,6 +334,16 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "deciding_failed": LogSpec(
         "An unexpected error while an activity was decided; it alone failed.",
         {"account": "its id", "of": "the kind of activity, timer, or change"},
+    ),
+    "event_unfired": LogSpec(
+        "Events were not made: what their type requires was not posted. The activities count all the same.",
+        {
+            "account": "its id",
+            "events": "how many",
+            "type": "theirs",
+            "occurrence": "what would have fired the first",
+            "reason": "what is wrong with the first",
+        },
     ),
     "trigger_settings_unusable": LogSpec(
         "An account's trigger settings are refused by this version; the defaults hold.", {"account": "its id", **_WHY}

@@ -27,6 +27,7 @@ from tocsin.store.port import Accepted, AccountGone, Ingested, Stale, TriggerAsk
 from tocsin.telemetry import Metrics, raise_by
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.context import Context
+from tocsin.triggers.firing import Unfired
 from tocsin.triggers.state import State
 
 __all__ = ["Activities", "Complete", "NewItem", "Taken"]
@@ -373,6 +374,16 @@ class Activities:
                 raise_by(metrics.activities_accepted, one.work.label)
             for occurrence, _ in one.fired:
                 raise_by(metrics.occurrences, occurrence.name)
-            for unfired in one.unfired:
-                raise_by(metrics.events_unfired, unfired.type)
+        self._tell_unfired(part)
         part.end(self._departures, now)
+
+    def _tell_unfired(self, part: Part) -> None:
+        """Once for each type: a producer that leaves something out does so in all its activities."""
+        found: dict[str, list[Unfired]] = {}
+        for one in part.decisions:
+            for event in one.unfired:
+                found.setdefault(event.type, []).append(event)
+        for type_, events in found.items():
+            raise_by(self._metrics.events_unfired, type_, len(events))
+            told = {"account": show("acc_", part.account_id), "events": len(events), **events[0].told}
+            log.warning("event_unfired", extra=told)

@@ -49,6 +49,13 @@ class Unfired(msgspec.Struct, frozen=True, kw_only=True):
     occurrence: str
     faults: tuple[Fault, ...]  # with pointers into the data
 
+    @property
+    def told(self) -> dict[str, str]:
+        """For the log."""
+        first = self.faults[0]
+        reason = f"{first.pointer}: {first.detail}" if first.pointer else first.detail
+        return {"type": self.type, "occurrence": self.occurrence, "reason": reason}
+
 
 class _TriggerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on: str | tuple[str, ...]
@@ -159,6 +166,8 @@ def load(profile: Profile) -> Firing:
     shared = tables.pop(_SHARED, {})
     found: dict[str, list[_Trigger]] = {}
     try:
+        if not isinstance(shared, dict) or not all(isinstance(shape, dict) for shape in shared.values()):
+            raise Misshapen(f"{_SHARED}: shapes, each under its name")  # noqa: TRY301 - told like the others
         for name, table in tables.items():
             for occurrence, trigger in _triggers(name, table, profile.catalogue, shared):
                 found.setdefault(occurrence, []).append(trigger)

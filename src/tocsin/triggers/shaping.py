@@ -89,13 +89,16 @@ class Shaper:
         Misshapen: from `object_of`: ``key: why``.
     """
 
-    def __init__(self, tree: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, tree: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]], inside: tuple[str, ...] = ()
+    ) -> None:
         self._tree = tree
         self._shared = shared
+        self._inside = inside  # the shared shapes that lead here
 
     def object_of(self, shape: Mapping[str, Any], schema: Outline, *, where: str = "") -> Part:
         """An object of that shape. `schema`: what the type's schema says of it; empty: nothing."""
-        spread = self._spread(shape, where, ())
+        spread = self._spread(shape, where, self._inside)
         rest = spread.pop(REST, None)
         members = [
             (key, self._part(value, schema.member(key), f"{where}{key}", self._tree)) for key, value in spread.items()
@@ -112,14 +115,15 @@ class Shaper:
         for key, value in shape.items():
             if key == SHARED:
                 for name in value if isinstance(value, list) else [value]:
-                    if name in inside:
-                        raise Misshapen(f"{where}{key}: {name!r} holds itself")
-                    found = {**found, **self._spread(self._shape_of(name, f"{where}{key}"), where, (*inside, name))}
+                    taken = self._shape_of(name, f"{where}{key}", inside)
+                    found = {**found, **self._spread(taken, where, (*inside, name))}
             else:
                 found[key] = value
         return found
 
-    def _shape_of(self, name: object, where: str) -> Mapping[str, Any]:
+    def _shape_of(self, name: object, where: str, inside: tuple[str, ...]) -> Mapping[str, Any]:
+        if name in inside:
+            raise Misshapen(f"{where}: {name!r} holds itself")
         if not isinstance(name, str) or name not in self._shared:
             known = did_you_mean(str(name), self._shared)
             raise Misshapen(f"{where}: there is no [shared.{name}]{known}")
@@ -128,10 +132,12 @@ class Shaper:
     def _part(self, value: Any, schema: Outline, where: str, tree: Any) -> Part:
         if isinstance(value, str):
             if value.startswith(SHARED):
-                return self.object_of(self._shape_of(value[1:], where), schema, where=f"{where}.")
+                name = value[1:]
+                shape = self._shape_of(name, where, self._inside)
+                return Shaper(tree, self._shared, (*self._inside, name)).object_of(shape, schema, where=f"{where}.")
             return self._expression(value, where, tree)
         if isinstance(value, dict):
-            return Shaper(tree, self._shared).object_of(value, schema, where=f"{where}.")
+            return self.object_of(value, schema, where=f"{where}.")
         if isinstance(value, list):
             return self._each(value, schema, where, tree)
         if isinstance(value, bool | int | float):
@@ -144,7 +150,7 @@ class Shaper:
         steps, found = _walk(value[0], where, tree)
         if not isinstance(found, list):
             raise Misshapen(f"{where}: {value[0]!r} is no list")
-        shape = Shaper(found[0], self._shared).object_of(value[1], schema.items, where=f"{where}.")
+        shape = Shaper(found[0], self._shared, self._inside).object_of(value[1], schema.items, where=f"{where}.")
         return _Each(_Path(steps), shape)
 
     def _expression(self, text: str, where: str, tree: Any) -> Part:
@@ -205,7 +211,7 @@ def _alternatives(text: str, where: str) -> list[tuple[str | None, str, list[str
             words.append(word)
             continue
         condition = words[0] if words[1:2] == ["then"] else None
-        source, *rest = words[2:] if condition else words or [""]
+        source, *rest = (words[2:] if condition else words) or [""]
         forms = rest[1::2]
         if (
             text[at:].strip()
