@@ -22,6 +22,8 @@ from tocsin.config import Settings
 from tocsin.model import DeliveryState, OutcomeKind
 from tocsin.profiles import facts, loader, secret_forms, signatures
 from tocsin.receiver.verify import PROFILES, Cause
+from tocsin.triggers import scoring
+from tocsin.triggers.rules import traffic
 
 # What readers of these pages are told of is the product as it is seen from outside.
 _OUTSIDE = [
@@ -42,8 +44,8 @@ _SPECS = (
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
-_NO_EVENTS = ("data.", "event.", "request.", "tocsin.")  # what else has a dot
-_FILES = re.compile(r"\.(?:py|md|toml|json|key|db|http|mjs|sql)$")
+_NO_EVENTS = ("data.", "event.", "request.", "settings.", "signals.", "tocsin.")  # what else has a dot
+_FILES = re.compile(r"\.(?:py|md|toml|txt|json|key|db|http|mjs|sql)$")
 
 
 @_EACH
@@ -168,6 +170,7 @@ def _vocabulary() -> frozenset[str]:
     words |= {field.name for field in msgspec.structs.fields(Settings)}
     words |= {name for spec in _SPECS for name in spec.__struct_fields__}
     words |= {"exists_one"}  # CEL's own
+    words |= {*scoring.RULES, *traffic.FRAUD_TYPES, traffic.UNTYPED}
     for profile in _PROFILES.values():
         words |= {*profile._envelope._own_keys, *profile.option_names}
         for entry in profile.catalogue.values():

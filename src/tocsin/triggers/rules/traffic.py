@@ -23,7 +23,7 @@ _OCCURRENCES = {scoring.FRAUD: "fraud", scoring.SUSPICIOUS: "suspicious"}
 
 # What kind of fraud a rule speaks of; that with the most points among a click's reasons names it. In the order of
 # preference where points are equal: what was seen of the visitor before where it came from.
-_FRAUD_TYPES: Mapping[str, frozenset[str]] = {
+FRAUD_TYPES: Mapping[str, frozenset[str]] = {
     "bot": frozenset({"webdriver_present", "bot_user_agent", "honeypot", "missing_plugins"}),
     "click_farm": frozenset({"consistent_timing", "same_ip_pattern"}),
     "click_spam": frozenset({"rapid_clicks", "duplicate_click"}),
@@ -31,7 +31,7 @@ _FRAUD_TYPES: Mapping[str, frozenset[str]] = {
     "hidden_origin": frozenset({"tor_exit", "vpn_detected"}),
     "datacenter_traffic": frozenset({"datacenter_ip"}),
 }
-_UNTYPED = "suspicious_traffic"  # a producer's own score without reasons
+UNTYPED = "suspicious_traffic"  # a producer's own score without reasons
 
 # By how much each sign alone makes a machine likely, in percent; together, one minus the chance that all of them are
 # wrong. A browser that says it is driven, and an agent that names itself a tool, are almost never people; people too
@@ -163,10 +163,10 @@ def _fraud(activity: Activity, judgement: Judgement, signals: Mapping[str, Any])
 
 def _fraud_type(judgement: Judgement) -> str:
     points = {
-        name: sum(points for rule, points in judgement.reasons if rule in rules) for name, rules in _FRAUD_TYPES.items()
+        name: sum(points for rule, points in judgement.reasons if rule in rules) for name, rules in FRAUD_TYPES.items()
     }
     best = max(points, key=points.__getitem__)  # the first of those that are equal
-    return best if points[best] else _UNTYPED
+    return best if points[best] else UNTYPED
 
 
 def automated(activity: Activity) -> bool:
