@@ -215,3 +215,21 @@ def test_what_a_webhook_would_have_been_sent(owner: Terminal) -> None:
     assert failing.out.splitlines()[-1].startswith("0 of ")
     assert "the filter cannot judge" in failing.err
     assert owner("webhooks", "backtest").code == 5
+
+
+def test_offers_campaigns_and_partners_are_set_shown_and_listed(owner: Terminal) -> None:
+    """Each by its own id, slashes and all; with where its caps and budgets stand."""
+    made = owner.json("offers", "set", "o/1", "--name", "Shoes", "--payout", "4.50", "--daily", 9, "--in-all", 99)
+    assert (made["payout"], made["caps"]["daily"], made["caps"]["global"]) == ("4.50", 9, 99)
+    shown = owner.ok("offers", "get", "o/1").out
+    assert "0 of 9" in shown
+    assert "0 of 99" in owner.ok("offers", "list").out
+    campaign = ("campaigns", "set", "k", "--name", "Spring", "--budget", "10", "--alert-percent", 50)
+    assert owner.json(*campaign)["alert_percents"] == [50]
+    assert "0 of 10" in owner.ok("campaigns", "get", "k").out
+    assert "Spring" in owner.ok("campaigns", "list").out
+    assert owner.json("partners", "set", "p", "--name", "Clickwell", "--status", "approved")["status"] == "approved"
+    assert "Clickwell" in owner.ok("partners", "get", "p").out
+    assert [one["id"] for one in owner.json("partners", "list")] == ["p"]
+    assert owner("offers", "set", "o", "--name", "x", "--payout", "many").code == 5
+    assert owner("campaigns", "get", "nobody").code == 4
