@@ -4,7 +4,7 @@ import re
 
 from starlette.routing import Route, Router
 
-from tocsin.api import pages, routes
+from tocsin.api import pages, postbacks, routes
 from tocsin.api.bodies import Bodies
 from tocsin.api.endpoint import Endpoint, NotRouted
 from tocsin.api.operations import Operation
@@ -26,8 +26,9 @@ def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
     for one in (*routes.OPERATIONS, *pages.OPERATIONS):
         by_path.setdefault(one.path, {})[one.method] = one
     bodies = bodies or Bodies()
+    routed = [Route(_pattern(path), Endpoint(services, bodies, methods)) for path, methods in by_path.items()]
     router = Router(
-        [Route(_pattern(path), Endpoint(services, bodies, methods)) for path, methods in by_path.items()],
+        [*routed, Route(postbacks.PATH, postbacks.Postbacks(services, bodies))],
         redirect_slashes=False,
         default=NotRouted(services, routes.SURFACES),
     )

@@ -23,6 +23,7 @@ _TAGS = {
     "event-types": "The catalogue: what can happen, with schemas and examples.",
     "events": "Publish, list, and see why an event went where.",
     "activity": "Post what happened; what it fires is decided here.",
+    "postback-tokens": "For the addresses that advertisers call at a conversion.",
     "webhooks": "Where events go, how they are signed, filtered and paced.",
     "deliveries": "Each event's way to each webhook, with every attempt.",
     "alerts": "Metrics that are watched, and told of when they pass a threshold.",

@@ -13,6 +13,7 @@ from tocsin.api import (
     events,
     health,
     keys,
+    postback_tokens,
     visitors,
     webhook_actions,
     webhook_backtest,
@@ -27,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *event_types.OPERATIONS,
     *events.OPERATIONS,
     *activity.OPERATIONS,
+    *postback_tokens.OPERATIONS,
     *webhook_backtest.OPERATIONS,  # before webhooks: its path has a word where theirs have an id
     *campaigns.OPERATIONS,
     *webhooks.OPERATIONS,

@@ -14,6 +14,7 @@ from tocsin.control.campaigns import CampaignControl
 from tocsin.control.event_types import EventTypeControl
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
+from tocsin.control.postback_tokens import PostbackTokenControl
 from tocsin.control.visitors import VisitorControl
 from tocsin.control.webhooks import WebhookControl
 from tocsin.engine.activities import Activities
@@ -41,6 +42,7 @@ class Control:
     visitors: VisitorControl
     alerts: AlertControl
     trade: CampaignControl
+    postback_tokens: PostbackTokenControl
 
     @classmethod
     def of(
@@ -71,6 +73,7 @@ class Control:
                 id_source=id_source,
             ),
             keys=keys,
+            postback_tokens=PostbackTokenControl(keys=store.keys, control=keys, keyring=keyring),
             keyring=keyring,
             event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, clock=clock),
             trade=CampaignControl(activities=activities, triggers=store.triggers, clock=clock),

@@ -80,6 +80,8 @@ def normalise(
         raise invalid(copy.faults[:MAX_FAULTS])
     if copy.nulls:
         _drop_nulls(data, SHAPES[kind])
+    if kind is Kind.CONVERSION and not data.keys() & {"payout", "offer", "click_id"}:
+        raise invalid([Fault("/payout", "it is missing, and neither offer nor click_id leads to one")])
     address, agent = _complete(kind, data, knowledge)
     return Activity(
         id=id,

@@ -224,13 +224,14 @@ class Impression(_Traffic, kw_only=True):
 
 
 class Conversion(_Traffic, kw_only=True):
-    """A sale, a lead, an installation. Without `status`: the offer's `default_status`, else `pending` if the offer has
-    a hold time, else `approved`. What is known of the click is filled in by its `click_id`.
+    """A sale, a lead, an installation. `payout` may be left out where `offer` or `click_id` leads to an offer: it is
+    that offer's then, or 0. Without `status`: the offer's `default_status`, else `pending` if the offer has a hold
+    time, else `approved`. What is known of the click is filled in by its `click_id`.
     """
 
     conversion_id: Id
-    payout: Amount
     currency: Currency
+    payout: Amount | None = None
     ad: Ad | None = None
     visitor: Visitor | None = None
     click_id: Id | None = None
