@@ -12,7 +12,7 @@ from tests.triggers import mmdb
 from tocsin.errors import Misconfigured
 from tocsin.triggers import agents
 from tocsin.triggers.activity import AddressFacts, AgentFacts
-from tocsin.triggers.address_files import Ranges
+from tocsin.triggers.address_files import Ranges, network
 from tocsin.triggers.knowledge import Knowledge
 
 SAFARI = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
@@ -213,7 +213,7 @@ def test_the_smallest_network_speaks(
     asked: list[ipaddress.IPv4Network | ipaddress.IPv6Network],
 ) -> None:
     """As asking each network says, at the edges of all of them."""
-    ranges = Ranges(networks)
+    ranges = Ranges({network(str(one)): label for one, label in networks.items()})
     edges = {edge for one in [*networks, *asked] for edge in (one.network_address, one.broadcast_address)}
     for address in edges | {edge + 1 for edge in edges} | {edge - 1 for edge in edges}:
         holding = [one for one in networks if address in one]

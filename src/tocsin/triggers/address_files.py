@@ -22,7 +22,7 @@ from tocsin.nearest import did_you_mean
 from tocsin.triggers.activity import AddressFacts
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = tuple[int, int, int]  # version, first and last address: a list has a hundred thousand of them
 
 # A list's file, and the fact that it tells.
 _KINDS = {
@@ -54,11 +54,7 @@ class Ranges:
         self._sides: dict[int, tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}
         for version in (4, 6):
             ranges = list(
-                _disjoint(
-                    (int(one.network_address), int(one.broadcast_address), labels[label])
-                    for one, label in networks.items()
-                    if one.version == version
-                )
+                _disjoint((start, end, labels[label]) for (of, start, end), label in networks.items() if of == version)
             )
             starts, ends = [one[0] for one in ranges], [one[1] for one in ranges]
             # Addresses of IPv6 fit no machine word.
@@ -220,16 +216,33 @@ def _read_ipsum(path: Path) -> Iterator[tuple[Network, str]]:
 
 def _network(path: Path, number: int, text: str) -> Network:
     try:
-        network = ipaddress.ip_network(text)
+        return network(text)
     except ValueError as error:
         raise Misconfigured(
             f"TOCSIN_KNOWLEDGE: {path}, line {number}: {text[:80]!r} is no address or network ({error})"
         ) from error
-    # An IPv4 address in IPv6 is asked for as IPv4.
-    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    if mapped is not None and network.prefixlen >= 96:
-        return ipaddress.ip_network((mapped, network.prefixlen - 96))
-    return network
+
+
+def network(text: str) -> Network:
+    """Of an address or a CIDR. IPv4 in IPv6 is IPv4, as what is asked for is.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "/" not in text:
+        address = ipaddress.ip_address(text)
+        return _folded(address.version, int(address), int(address))
+    found = ipaddress.ip_network(text)
+    return _folded(found.version, int(found.network_address), int(found.broadcast_address))
+
+
+_MAPPED = 0xFFFF << 32  # ::ffff:0:0/96
+
+
+def _folded(version: int, start: int, end: int) -> Network:
+    if version == 6 and start >> 32 == end >> 32 == 0xFFFF:
+        return 4, start - _MAPPED, end - _MAPPED
+    return version, start, end
 
 
 def _database(path: Path) -> maxminddb.Reader:
