@@ -98,6 +98,19 @@ def test_a_cap_that_is_raised_and_reached_again_pauses_again() -> None:
     assert found == ["conversion", "cap", "campaign_paused"] * 2
 
 
+@pytest.mark.parametrize("window", ["daily", "global"])
+def test_a_pause_that_lasts_takes_over_from_a_caps(window) -> None:
+    """By hand, and then by the budget: the second changes nothing."""
+    desk = Desk()
+    desk.offer(caps={window: 1})
+    desk.campaign(budget=Decimal(1))
+    desk.convert("a", offer=OFFER, campaign={"id": "k"})
+    assert desk.act("paused") == ["campaign_paused"]
+    assert "campaign_paused" not in names(desk.spend(1))
+    assert desk.known().pause is not None
+    assert (desk.known().pause.reason, desk.known().pause.until) == ("manual", None)
+
+
 def test_another_currency_is_refused() -> None:
     """Amounts of two currencies are never added up."""
     desk = Desk()

@@ -166,11 +166,15 @@ def pause(
     """Pauses a campaign that is known; says so unless it is paused already.
 
     A cap or budget that fires again was raised, or its window is a new one: the pause that it caused before is over.
+    And a cap's pause gives way to one by hand or by a budget, which does not end by itself; not every dialect tells of
+    the former.
     """
     campaign = ctx.state.get(f"campaign:{id_}", Campaign)
     assert campaign is not None, "whoever pauses a campaign has kept it"
-    again = cause is not None and campaign.pause is not None and campaign.pause.cause == cause
-    if campaign.paused(at) and not again:
+    before = None if campaign.pause is None else campaign.pause.cause
+    again = cause is not None and before == cause
+    gives_way = _by_cap(before) and not _by_cap(cause)
+    if campaign.paused(at) and not again and not gives_way:
         return
     paused = Pause(reason=reason, detail=detail, at=at, cause=cause, until=until)
     campaign = msgspec.structs.replace(campaign, status=PAUSED, pause=paused, updated_at=at)
@@ -179,6 +183,10 @@ def pause(
     if detail is not None:
         more["detail"] = detail
     _say(ctx, "campaign_paused", at, campaign, {**facts, **more})
+
+
+def _by_cap(cause: str | None) -> bool:
+    return cause is not None and cause.startswith("cap:")
 
 
 def configure(ctx: Context, id_: str, edit: CampaignEdit, now: Millis) -> Campaign:
