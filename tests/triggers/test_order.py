@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,9 +16,20 @@ from tests.triggers.house import House, item
 from tocsin.engine.activities import NewItem, Taken
 from tocsin.model import AccountId
 from tocsin.triggers.activity import Kind
+from tocsin.triggers.context import Context
 from tocsin.triggers.occurrences import NAMES
+from tocsin.triggers.rules import alerts, campaigns, offers
+from tocsin.triggers.rules.alerts import Alert
+from tocsin.triggers.rules.campaigns import Campaign, CampaignEdit
+from tocsin.triggers.rules.offers import Offer, OfferEdit
 
 DAY = 86_400_000
+_ALERTS: tuple[tuple[str, Any, Any, int], ...] = (
+    ("a1", "clicks", ">=", 2),
+    ("a2", "spend", ">", 10),
+    ("a3", "conversion_rate", ">=", 50),
+    ("a4", "clicks", "<", 1),
+)
 
 # Few names and few instants, so that the same things meet again and again.
 _visitors = st.fixed_dictionaries(
@@ -94,10 +106,13 @@ Fact = tuple[tuple[Kind, Any], int | None, str | None]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, House]]:
-    """One server for all examples; each makes accounts of its own."""
+    """One server for all examples; each makes accounts of its own. Its timers run when they are told to: each is a
+    commit of its own, and it is the order of commits that decides.
+    """
     house = House(tmp_path_factory.mktemp("house"))
     with asyncio.Runner() as runner:
         runner.run(house.__aenter__())
+        runner.run(house.app.timers.stop())
         yield runner, house
         runner.run(house.__aexit__())
 
@@ -111,8 +126,27 @@ def _items(facts: Sequence[Fact], now: int) -> list[NewItem]:
 
 
 async def _account(house: House) -> AccountId:
-    """One with alerts, offers and campaigns whose bounds are soon reached."""
+    """One with alerts, caps and budgets that are soon reached."""
     account = await house.world.account(timezone="America/New_York")
+
+    def set_up(ctx: Context) -> None:
+        now = house.now
+        offers.configure(ctx, "o1", OfferEdit(name="One", caps={"daily": 1, "global": 3}), now)
+        offers.configure(ctx, "o2", OfferEdit(name="Two", hold_s=3_600, caps={"weekly": 2}), now)
+        campaigns.configure(ctx, "c1", CampaignEdit(name="Summer", budget=Decimal(20), daily_budget=Decimal(15)), now)
+        for id_, metric, op, threshold in _ALERTS:
+            alert = Alert(
+                id=id_,
+                metric=metric,
+                op=op,
+                threshold=Decimal(threshold),
+                window_s=3_600,
+                cooldown_s=60,
+                created_at=now,
+            )
+            alerts.add(ctx, alert)
+
+    await house.app.activities.configure(account.id, set_up)
     return account.id
 
 
@@ -153,7 +187,7 @@ BOUNDS: dict[str, Any] = {
 }
 
 
-@settings(max_examples=40, **BOUNDS)
+@settings(max_examples=80, **BOUNDS)
 @given(
     facts=st.lists(_facts, min_size=1, max_size=25),
     cuts=st.lists(st.integers(0, 25), max_size=12),
@@ -182,6 +216,48 @@ def test_any_cut_of_one_sequence_gives_the_same(
         ]
         for other in others:
             assert other == first
+
+    runner.run(run())
+
+
+@settings(max_examples=30, **BOUNDS)
+@given(facts=st.lists(_facts, min_size=1, max_size=30), cuts=st.lists(st.integers(0, 30), max_size=8))
+def test_counters_equal_a_plain_recount_of_the_log(
+    running: tuple[asyncio.Runner, House], facts: list[Fact], cuts: list[int]
+):
+    """What was counted for caps, budgets and campaigns is what the log holds, row by row."""
+    runner, house = running
+    house.fire(dict.fromkeys(NAMES, "click.created"))
+
+    async def run() -> None:
+        account_id = await _account(house)
+        await _post(house, account_id, _items(facts, house.now), cuts)
+        seen: set[str] = set()
+        counted: Counter[tuple[str, str]] = Counter()
+        spent: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for row in await house.log(account_id):
+            data = msgspec.json.decode(row.data)
+            campaign = data.get("campaign", {}).get("id")
+            if row.kind == "conversion":
+                if data["conversion_id"] in seen:
+                    continue  # the same one again, or a change of its status
+                seen.add(data["conversion_id"])
+                counted["conversion", data.get("offer", {}).get("id")] += 1
+            elif row.kind == "spend":
+                spent[campaign] += Decimal(data["amount"])
+            else:
+                counted[row.kind, campaign] += 1
+        for id_ in ("o1", "o2"):
+            offer = await house.value(f"offer:{id_}", Offer, account_id)
+            window = offer.windows.get("global") if offer else None
+            assert (0 if window is None else window.amount) == counted["conversion", id_]
+        for id_ in ("c1", "c2"):
+            found = await house.value(f"campaign:{id_}", Campaign, account_id)
+            assert (found.impressions if found else 0, found.clicks if found else 0) == (
+                counted["impression", id_],
+                counted["click", id_],
+            )
+            assert (found.spent if found else 0) == spent[id_]
 
     runner.run(run())
 
