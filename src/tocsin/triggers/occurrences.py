@@ -4,14 +4,14 @@ Facts are nested dicts with snake_case keys. Every occurrence of an activity car
 §5), completed; below, what is added. Amounts are `Decimal`, ids keep their JSON type, instants are `Millis`.
 
     click, visit, impression    score, label, action, reasons [{rule, points}] (click and visit)
-    visitor                     a visitor's first visit: first_seen
+    visit, visitor              first_seen; visitor: it is this one
     fraud, suspicious           as click; visitor_first: whether this label is new for the visitor (by the rule that a
                                 label fires once per visitor and again only when it rises); fraud_type, indicators
                                 [names], estimated_loss (where the click has a cost); ip ("unknown") and
                                 user_agent (""), as have bot, vpn and cloaker
     brand_risk                  a click's score is above the account's threshold: threshold
     bot                         bot {type, confidence, indicators}
-    vpn                         vpn {provider}, proxy; tor
+    vpn                         vpn {provider, kind: vpn|proxy|tor}, proxy; tor
     cloaker                     cloaker {name, indicators}
     conversion                  status; the visitor and campaign of its click where they are known
     conversion_approved         as conversion, as it is now; automatic: by hold time

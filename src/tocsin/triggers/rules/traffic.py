@@ -69,8 +69,12 @@ def click(ctx: Context, activity: Activity) -> None:
 def visit(ctx: Context, activity: Activity) -> None:
     judgement = _judged(ctx)
     facts = _facts(activity, judgement)
+    first_seen, first = _first_seen(ctx, activity)
+    if first_seen is not None:
+        facts["first_seen"] = first_seen
     ctx.occur("visit", activity.at, facts)
-    _first_visit(ctx, activity, facts)
+    if first:
+        ctx.occur("visitor", activity.at, facts)
     _threats(ctx, activity, judgement, facts)
 
 
@@ -93,16 +97,18 @@ def visitor_key(activity: Activity) -> str | None:
 # --- visitors -------------------------------------------------------------------------------------------------------
 
 
-def _first_visit(ctx: Context, activity: Activity, facts: Mapping[str, Any]) -> None:
+def _first_seen(ctx: Context, activity: Activity) -> tuple[Millis | None, bool]:
+    """When its visitor first came, and whether that is now. A visit that is told late may lie before the first."""
     key = visitor_key(activity)
     if key is None:
-        return
+        return None, False
     known = ctx.state.get(key, Visitor) or Visitor()
     if known.first_seen is None:
-        ctx.occur("visitor", activity.at, {**facts, "first_seen": activity.at})
         _remember(ctx, activity, key, msgspec.structs.replace(known, first_seen=activity.at))
-    elif activity.at - known.kept_at >= _RENEW_MS:
+        return activity.at, True
+    if activity.at - known.kept_at >= _RENEW_MS:
         _remember(ctx, activity, key, known)
+    return known.first_seen, False
 
 
 def _rises(ctx: Context, activity: Activity, label: str) -> bool:
@@ -202,7 +208,9 @@ def _vpn(activity: Activity, signals: Mapping[str, Any], held: set[str]) -> dict
     tor = "tor_exit" in held
     provider = own.get("provider") or known or ("Tor" if tor else "unknown")
     proxy = bool(signals.get("proxy")) or (activity.address is not None and activity.address.proxy)
-    return {"vpn": {**own, "provider": provider}, "proxy": proxy, "tor": tor}
+    named = bool(signals.get("vpn")) or known is not None
+    kind = "tor" if tor else "proxy" if proxy and not named else "vpn"
+    return {"vpn": {**own, "provider": provider, "kind": kind}, "proxy": proxy, "tor": tor}
 
 
 def _reported(judgement: Judgement, rule: str) -> bool:
