@@ -88,6 +88,20 @@ def test_setting_a_partner_fires_what_the_activity_does(shop: LocalShop) -> None
     assert types(shop) == ["partner.approved", "partner.banned"]
 
 
+def test_who_set_what_is_in_the_audit_log(shop: LocalShop) -> None:
+    """Each change once; a request that changes nothing leaves no entry."""
+    for _ in range(2):
+        put(shop, "/v1/offers/o%2F1", OFFER)
+        put(shop, "/v1/campaigns/k", {"name": "Spring", "budget": "5.00"})
+    entries = [one for one in shop.pages("/v1/audit") if one["action"].endswith(".set")]
+    assert [(one["action"], one["subject"]) for one in entries] == [
+        ("campaign.set", "campaign:k"),
+        ("offer.set", "offer:o/1"),
+    ]
+    assert entries[0]["actor"].startswith("key_")
+    assert entries[0]["detail"]["budget"] == "5.00"
+
+
 def test_a_cap_is_reached_over_http(shop: LocalShop) -> None:
     """The event, the pause, and where both are shown."""
     put(shop, "/v1/offers/o", {"name": "Shoes", "caps": {"daily": 2}})

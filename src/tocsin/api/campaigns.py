@@ -364,7 +364,9 @@ async def put_offer(call: Call) -> Reply:
     All of it: what is left out is no more; what is counted stays. A cap counts the conversions recorded in its window
     and fires once a window, with the conversion that reaches it; again only if it is raised and reached again.
     """
-    found = await call.services.control.trade.offers.put(call.account_id, call.path["offer"], call.body.edit())
+    found = await call.services.control.trade.offers.put(
+        call.actor, call.account_id, call.path["offer"], call.body.edit()
+    )
     return Reply(200, _offer(found, *await _here(call)))
 
 
@@ -411,7 +413,9 @@ async def put_campaign(call: Call) -> Reply:
     made, or changed if anything differs. A budget that is raised fires its percentages anew, and ends the pause that it
     caused.
     """
-    found = await call.services.control.trade.campaigns.put(call.account_id, call.path["campaign"], call.body.edit())
+    found = await call.services.control.trade.campaigns.put(
+        call.actor, call.account_id, call.path["campaign"], call.body.edit()
+    )
     return Reply(200, _campaign(found, *await _here(call)))
 
 
@@ -449,7 +453,9 @@ async def get_partner(call: Call) -> Reply:
 )
 async def put_partner(call: Call) -> Reply:
     """Set a partner. Another status fires what the activity does."""
-    found = await call.services.control.trade.partners.put(call.account_id, call.path["partner"], call.body.edit())
+    found = await call.services.control.trade.partners.put(
+        call.actor, call.account_id, call.path["partner"], call.body.edit()
+    )
     return Reply(200, _partner(found, *await _here(call)))
 
 

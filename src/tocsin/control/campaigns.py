@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tocsin.clock import Clock, Millis
+from tocsin.control.actor import Actor
 from tocsin.control.values import Line, Name, check_timezone
 from tocsin.engine.activities import Activities
 from tocsin.errors import Fault, Invalid, NotFound
@@ -141,11 +142,15 @@ class Known(Generic[T, E]):
         rows = await self._triggers.scan(account_id, prefix, prefix + after if after else "", limit)
         return [(key.removeprefix(prefix), msgspec.msgpack.decode(value, type=self._shape)) for key, value in rows]
 
-    async def put(self, account_id: AccountId, id_: str, edit: E) -> T:
+    async def put(self, actor: Actor, account_id: AccountId, id_: str, edit: E) -> T:
         """What it is now, with all that was fired durable. Raises `Invalid`."""
         now = self._clock.now_ms()
         known_as = _checked(id_)
-        return await self._activities.configure(account_id, lambda ctx: self._configure(ctx, known_as, edit, now))
+        subject = f"{self._noun}:{known_as}"
+        audit = actor.change(now, f"{self._noun}.set", subject, **msgspec.to_builtins(edit))
+        return await self._activities.configure(
+            account_id, lambda ctx: self._configure(ctx, known_as, edit, now), audit
+        )
 
 
 class CampaignControl:

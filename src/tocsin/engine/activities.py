@@ -24,6 +24,7 @@ from tocsin.ids import IdSource, show
 from tocsin.model import AccountId
 from tocsin.profiles import Profile
 from tocsin.store.port import Accepted, AccountGone, Ingested, Stale, TriggerAsk, Triggers, TriggerWrite, Unstorable
+from tocsin.store.port import Change as AuditChange
 from tocsin.telemetry import Metrics, raise_by
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.context import Context
@@ -170,12 +171,15 @@ class Activities:
         self._waiting.append(work)
         self._waiting_bytes += work.size
 
-    async def configure(self, account_id: AccountId, change: Callable[[Context], T]) -> T:
+    async def configure(
+        self, account_id: AccountId, change: Callable[[Context], T], audit: AuditChange | None = None
+    ) -> T:
         """Changes what triggers know of an account, in turn with its activities; returns once it is durable with what
         it fired.
 
         Args:
             change: as a rule (pure; may be called several times); what it raises is raised here, and nothing changes.
+            audit: an entry for the audit log, written if anything changes.
 
         Raises:
             NotFound, Unavailable: as `take`.
@@ -183,7 +187,7 @@ class Activities:
         await self._directory.view(account_id)
         self._check_room()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Change(account_id, change, self._clock.now_ms(), answer))
+        self._waiting.append(Change(account_id, change, audit, self._clock.now_ms(), answer))
         self._wake.set()
         return await answer
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tocsin import ids
 from tocsin.clock import Millis
-from tocsin.engine.activity_work import Posted, Tick, Work
+from tocsin.engine.activity_work import Change, Posted, Tick, Work
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import AccountView
 from tocsin.errors import Conflict, Defect, Rejected, TocsinError
@@ -201,6 +201,11 @@ class Part:
             drops=changes.drops,
             timers=changes.timers,
             events=tuple(self._booked),
+            audit=tuple(
+                audited
+                for one in self.decisions
+                if one.decision is not None and isinstance(one.work, Change) and (audited := one.work.audited)
+            ),
         )
 
     def unbook(self, departures: Departures) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId, EventId
+from tocsin.store.port import Change as AuditChange
 from tocsin.store.port import KnownActivity, NewActivity, NewEvent, Timer
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.context import Context
@@ -189,16 +190,23 @@ class Tick(Work):
 
 
 class Change(Work, Generic[T]):
-    """What a person changes of what triggers know."""
+    """What a person changes of what triggers know. `audited`: its entry for the audit log, if it changed anything."""
 
-    __slots__ = ("_change", "_now", "_result", "answer")
+    __slots__ = ("_audit", "_change", "_now", "_result", "answer", "audited")
 
     label = "change"
 
     def __init__(
-        self, account_id: AccountId, how: Callable[[Context], T], now: Millis, answer: asyncio.Future[T]
+        self,
+        account_id: AccountId,
+        how: Callable[[Context], T],
+        audit: AuditChange | None,
+        now: Millis,
+        answer: asyncio.Future[T],
     ) -> None:
         super().__init__(account_id)
+        self._audit = audit
+        self.audited: AuditChange | None = None
         self._now = now
         self._change = how
         self.answer = answer
@@ -206,6 +214,7 @@ class Change(Work, Generic[T]):
     def decide(self, ctx: Context) -> Decision:
         ctx.state.now = self._now
         self._result, decision = change(ctx, self._change)
+        self.audited = self._audit if ctx.state.changing else None
         return decision
 
     def done(self) -> None:

@@ -103,6 +103,11 @@ class State:
         """Those of the keys that are not here."""
         return frozenset(key for key in keys if key not in self._raw and key not in self._kept)
 
+    @property
+    def changing(self) -> bool:
+        """Whether what is being decided has changed anything so far."""
+        return bool(self._tried or self._tried_timers)
+
     def keep(self) -> None:
         """The activity is decided: what it changed counts."""
         self._kept.update(self._tried)

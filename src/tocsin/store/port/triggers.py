@@ -13,6 +13,7 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.model import AccountId
 from tocsin.store.port.journal import Ingested, NewEvent
+from tocsin.store.port.settings import Change
 
 
 class NewActivity(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class TriggerWrite(msgspec.Struct, frozen=True, kw_only=True):
     drops: frozenset[str]
     timers: Mapping[str, Millis | None]  # by name: when due; None: removed
     events: tuple[NewEvent, ...]
+    audit: tuple[Change, ...] = ()  # what people changed of what triggers know
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):

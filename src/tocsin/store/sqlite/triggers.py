@@ -22,6 +22,7 @@ from tocsin.store.port import (
     Unstorable,
 )
 from tocsin.store.sqlite import timeline
+from tocsin.store.sqlite.accounts import record
 from tocsin.store.sqlite.database import Database, Row, in_range, many, many_blobs
 from tocsin.store.sqlite.ingest import config_versions, write_events, write_or_halve
 from tocsin.store.sqlite.readers import Readers
@@ -226,6 +227,8 @@ def _write(database: WritingDatabase, writes: Sequence[TriggerWrite]) -> None:
         if any(answer is not _ACCEPTED for answer in answers):
             raise _Refused("an event's external_id is that of an earlier event")
     for write in writes:
+        for change in write.audit:
+            record(database, write.account_id, change)
         database.trigger_versions.rise(write.account_id)
 
 

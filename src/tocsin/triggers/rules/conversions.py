@@ -28,11 +28,9 @@ PENDING, APPROVED, REJECTED = "pending", "approved", "rejected"
 
 # What a conversion takes from its click where it does not say so itself, and of a visitor what its events show.
 _OF_CLICK = ("campaign", "offer", "partner", "ad", "session_id")
-_OF_VISITOR = frozenset(
-    {
-        *("id", "ip", "user_agent", "country", "country_name", "region", "city"),
-        *("device", "os", "browser", "language", "timezone", "company"),
-    }
+_OF_VISITOR = (
+    *("id", "ip", "user_agent", "country", "country_name", "region", "city"),
+    *("device", "os", "browser", "language", "timezone", "company"),
 )
 _OF_CONVERSION = (
     *("conversion_id", "click_id", "transaction_id", "currency", "type", *_OF_CLICK, "visitor"),
@@ -240,4 +238,4 @@ def _keep(ctx: Context, key: str, conversion: Conversion, now: Millis) -> None:
 def _visitor(visitor: Any) -> dict[str, Any]:
     if not isinstance(visitor, dict):
         return {}
-    return {name: visitor[name] for name in sorted(_OF_VISITOR & visitor.keys()) if visitor[name] is not None}
+    return {name: found for name in _OF_VISITOR if (found := visitor.get(name)) is not None}
