@@ -63,6 +63,16 @@ def test_a_pause_and_its_end_fire_once_per_transition() -> None:
     assert desk.known().status == "paused"
 
 
+def test_a_campaign_can_be_made_paused_and_paused_by_its_status() -> None:
+    """What is made so was never paused; what runs is."""
+    desk = Desk()
+    (made,) = desk.post("campaign", action="created", campaign={"id": "k", "status": "paused"})
+    assert (made.name, made.facts["campaign"]["status"]) == ("campaign_created", "paused")
+    assert desk.act("paused") == []
+    assert desk.act("updated", status="active") == ["campaign_updated", "campaign_resumed"]
+    assert desk.act("updated", status="paused") == ["campaign_updated", "campaign_paused"]
+
+
 @pytest.mark.parametrize("action", ["created", "updated", "paused", "resumed"])
 def test_whatever_comes_first_of_an_unknown_campaign_is_said(action) -> None:
     """It may have lived long before it was told to this account."""
@@ -86,6 +96,17 @@ def test_a_cap_does_not_pause_what_is_paused_by_hand() -> None:
     desk.offer(caps={"daily": 1})
     assert names(desk.convert("a", offer=OFFER, campaign={"id": "k"})) == ["conversion", "cap"]
     assert names(desk.convert("b", "2026-03-15T12:00:00Z", offer=OFFER, campaign={"id": "k"})) == ["conversion", "cap"]
+
+
+def test_a_pause_that_is_over_is_not_shown() -> None:
+    """The day after its cap was reached the campaign runs."""
+    desk = Desk()
+    desk.offer(caps={"daily": 1})
+    desk.convert("a", offer=OFFER, campaign={"id": "k"})
+    (found,) = desk.post("campaign", "2026-03-14T23:59:59Z", action="updated", campaign={"id": "k"})
+    assert found.facts["campaign"]["status"] == "paused"
+    (found,) = desk.post("campaign", "2026-03-15T00:00:00Z", action="updated", campaign={"id": "k"})
+    assert found.facts["campaign"]["status"] == "active"
 
 
 def test_a_cap_that_is_raised_and_reached_again_pauses_again() -> None:

@@ -94,10 +94,14 @@ def changed(ctx: Context, activity: Activity) -> None:
     """An activity of the kind `campaign`."""
     posted = activity.data["campaign"]
     id_ = text_id(posted["id"])
-    known = ctx.state.get(f"campaign:{id_}", Campaign)
+    known = _known(ctx, id_, activity.at)
     before = known or _new(posted["id"], activity.at)
     after = _with(before, posted, activity.at)
     action = activity.data["action"]
+    stopped = posted.get("status") == PAUSED
+    if action == "created" and not before.declared and stopped:  # nobody pauses it: it is made so
+        after = msgspec.structs.replace(after, status=PAUSED, pause=Pause(reason="manual", detail=None, at=activity.at))
+        stopped = False
     names = _differing(before, after)
     facts = dict(activity.data)
     if action == "created" and not before.declared:
@@ -106,7 +110,7 @@ def changed(ctx: Context, activity: Activity) -> None:
         _say(ctx, "campaign_updated", activity.at, after, {**facts, "changed": names})
     was = before.paused(activity.at)
     reason = activity.data.get("reason")
-    if action == "paused" or (action == "updated" and posted.get("status") == PAUSED):
+    if action == "paused" or (action != "resumed" and stopped):
         keep(ctx, after, activity.accepted_at)
         pause(ctx, id_, activity.at, activity.accepted_at, reason=reason or "manual", detail=None, facts=facts)
         return
@@ -136,7 +140,7 @@ def tally(ctx: Context, named: object, activity: Activity) -> None:
 
 def mentioned(ctx: Context, named: Mapping[str, Any], at: Millis) -> Campaign:
     """The campaign that an activity names, made by that where it is new; for the caller to `keep`."""
-    found = ctx.state.get(f"campaign:{text_id(named['id'])}", Campaign)
+    found = _known(ctx, text_id(named["id"]), at)
     name = named.get("name")
     if found is None:
         return _new(named["id"], at, name)
@@ -195,7 +199,7 @@ def configure(ctx: Context, id_: str, edit: CampaignEdit, now: Millis) -> Campai
     Raises:
         Invalid: `currency_mismatch`.
     """
-    known = ctx.state.get(f"campaign:{id_}", Campaign)
+    known = _known(ctx, id_, now)
     before = known or _new(id_, now)
     check_currency(before, edit.currency, "/currency")
     values = msgspec.structs.asdict(edit)
@@ -265,6 +269,14 @@ def _ratio(part: Decimal, whole: int) -> Decimal:
 
 def _say(ctx: Context, name: str, at: Millis, campaign: Campaign, facts: Mapping[str, Any]) -> None:
     ctx.occur(name, at, {**facts, "campaign": facts_of(campaign, facts.get("campaign"))})
+
+
+def _known(ctx: Context, id_: str, at: Millis) -> Campaign | None:
+    """As it is at that time: a pause that has ended by itself is none."""
+    found = ctx.state.get(f"campaign:{id_}", Campaign)
+    if found is not None and found.status == PAUSED and not found.paused(at):
+        return msgspec.structs.replace(found, status=ACTIVE, pause=None)
+    return found
 
 
 def _new(id_: str | int, at: Millis, name: str | None = None) -> Campaign:
