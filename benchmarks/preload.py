@@ -51,31 +51,34 @@ class Preloaded:
             shutil.copy2(file, folder / file.name)
 
 
-def preloaded(accounts: int, rows: int, *, fresh: bool = False) -> Preloaded:
-    """A store with that many accounts and at least that many rows of events, deliveries and attempts."""
-    folder = Path(tempfile.gettempdir()) / "tocsin-bench" / _digest(accounts, rows)
+def preloaded(accounts: int, rows: int, *, fresh: bool = False, subscribed: str = EVENT_TYPE) -> Preloaded:
+    """A store with that many accounts and at least that many rows of events, deliveries and attempts.
+
+    `subscribed`: which events their webhooks take; without rows it may be any.
+    """
+    folder = Path(tempfile.gettempdir()) / "tocsin-bench" / _digest(f"{accounts}/{rows}/{SINK_PORT}/{subscribed}")
     index = folder / "accounts.json"
     if fresh or not index.exists():
         shutil.rmtree(folder, ignore_errors=True)
         began = time.monotonic()
         say(f"filling a store with {accounts:,} accounts and {rows:,} rows, kept in {folder} …")
-        index.write_text(json.dumps(asyncio.run(_fill(folder, accounts, rows))))
+        index.write_text(json.dumps(asyncio.run(_fill(folder, accounts, rows, subscribed))))
         say(f"filled in {time.monotonic() - began:.0f} s")
     found = json.loads(index.read_text())
     return Preloaded(folder, found["operator_key"], tuple(Account(**one) for one in found["accounts"]), found["rows"])
 
 
-def _digest(accounts: int, rows: int) -> str:
+def _digest(sizes: str) -> str:
     schema = b"".join(path.read_bytes() for path in sorted((ROOT / "src/tocsin/store/sql/sqlite/migrations").glob("*")))
-    return hashlib.sha256(schema + f"{accounts}/{rows}/{SINK_PORT}".encode()).hexdigest()[:12]
+    return hashlib.sha256(schema + sizes.encode()).hexdigest()[:12]
 
 
-async def _fill(folder: Path, accounts: int, rows: int) -> dict[str, Any]:
+async def _fill(folder: Path, accounts: int, rows: int, subscribed: str) -> dict[str, Any]:
     sink = Sink()
     await sink.start(SINK_PORT)
     server = await asyncio.to_thread(start_server, folder)
     try:
-        made = await asyncio.to_thread(_make_accounts, server, accounts)
+        made = await asyncio.to_thread(_make_accounts, server, accounts, subscribed)
         requests = [batch_request(account, _BATCH) for account in made]
         random.Random(1).shuffle(requests)
         events = 0
@@ -99,11 +102,11 @@ async def _fill(folder: Path, accounts: int, rows: int) -> dict[str, Any]:
     }
 
 
-def _make_accounts(server: Server, count: int) -> list[Account]:
+def _make_accounts(server: Server, count: int, subscribed: str) -> list[Account]:
     def make(number: int) -> Account:
         shop = server.operator.shop(f"shop {number}")
         path = f"/w/{number}"
-        hook = shop.webhook(f"http://127.0.0.1:{SINK_PORT}{path}", [EVENT_TYPE])
+        hook = shop.webhook(f"http://127.0.0.1:{SINK_PORT}{path}", [subscribed])
         return Account(shop.id, shop.key or "", hook["id"], hook["secret"], path)
 
     with ThreadPoolExecutor(8) as pool:
