@@ -15,11 +15,13 @@ import pytest
 from tests.cli.conftest import Terminal
 from tests.support.waiting import until
 from tocsin import profiles
+from tocsin.cli.demo.happenings import TrafficRow, judge_traffic
 from tocsin.cli.demo.report import Row, judge_webhook
 from tocsin.cli.demo.scenario import PARTS, retry_scale
 from tocsin.cli.demo.server import ServerProcess
 from tocsin.cli.demo.traffic import FEW, plan, stops_by_itself
 from tocsin.cli.exits import Failure
+from tocsin.cli.traffic import Made
 from tocsin.clock import Millis
 from tocsin.engine.lanes import START_IN_FLIGHT
 from tocsin.profiles import DisablePolicy
@@ -34,6 +36,12 @@ def test_the_demonstration(terminal: Terminal) -> None:
     assert shown["ok"] is True
     assert shown["events"] > 500
     assert shown["seconds"] < 30  # the contract's own promise
+    assert [row["profile"] for row in shown["traffic"]] == list(profiles.names())
+    for row in shown["traffic"]:
+        assert row["faults"] == []
+        assert row["activities"] > 150
+        assert row["events"] == sum(row["types"].values()) > 10
+        assert (row["fraud"], row["found"] >= 30) == (50, True)
     rows = {(row["profile"], row["receiver"]): row for row in shown["rows"]}
     played = {(name, part.name) for name in profiles.names() for part in PARTS if part.plays(profiles.load(name))}
     assert rows.keys() == played
@@ -195,6 +203,67 @@ def test_another_way_is_found() -> None:
     arrivals = [arrival(n, f"evt_{n % 2 + 1}", nth=n // 2 + 1) for n in range(6)]
     row = judged(arrivals, [delivery(f"evt_{n}", attempts=went) for n in (1, 2)], TWICE)
     assert "dlv_evt_1 should have gone 500, 503, 200 and went 500, 200" in row.faults
+
+
+# --- would it notice that something else fired? -------------------------------------------------------------------
+
+CLICKDEFENDER = profiles.load("clickdefender")
+
+
+def traffic(profile: profiles.Profile, *labels: str, events: tuple[str, ...] = (), **more: Any) -> TrafficRow:
+    """One visitor's clicks that were judged so, in an account that says these events fired with the last."""
+    posted = [
+        Made(at=Millis(n), body={"kind": "click", "external_id": f"c-{n}", "visitor": {"id": "v"}}, pattern="metronome")
+        for n in range(len(labels))
+    ]
+    results: list[dict[str, Any]] = [
+        {"id": f"act_{n}", "duplicate": False, "events": [], "score": 75, "label": label, "reasons": []}
+        for n, label in enumerate(labels)
+    ]
+    results[-1]["events"] = [{"id": f"evt_{n}", "type": name} for n, name in enumerate(events)]
+    again = more.get("again", [{**results[-1], "duplicate": True}])
+    return judge_traffic(profile, posted, results, again, more.get("like", results))
+
+
+def test_labels_fire_once_where_the_dialect_says_so() -> None:
+    """A label that has risen, or each labelled click: the dialect's data decides which; another number is a fault."""
+    rising = ("SUSPICIOUS", "SUSPICIOUS")
+    assert traffic(CLICKDEFENDER, *rising, events=("high_risk_visitor",)).faults == []
+    assert "high_risk_visitor fired 0 times, not 2" in traffic(CLICKDEFENDER, *rising).faults
+    assert "fraud_detected fired 1 times, not 0" in traffic(CLICKDEFENDER, "CLEAN", events=("fraud_detected",)).faults
+
+
+def test_what_fires_too_much_or_too_little_is_found() -> None:
+    """An event that is missing, or one too many, is a fault that names the type."""
+    right = ("click.created", "fraud.detected")
+    assert traffic(STANDARD, "FRAUD", events=right).faults == []
+    assert traffic(STANDARD, "FRAUD", events=right[1:]).faults == ["click.created fired 0 times, not 1"]
+    assert traffic(STANDARD, "FRAUD", events=(*right, "bot.detected")).faults == ["bot.detected fired 1 times, not 0"]
+
+
+def test_what_is_counted_twice_or_judged_otherwise_is_found() -> None:
+    """An activity that is taken again, or that another account judges otherwise, is a fault."""
+    once = {"id": "act_9", "duplicate": False, "events": []}
+    fired = {"events": ("click.created", "fraud.detected")}
+    assert "posted again, 1 were not recognised" in traffic(STANDARD, "FRAUD", again=[once], **fired).faults[0]
+    assert "1 are judged otherwise" in traffic(STANDARD, "FRAUD", like=[{"label": "CLEAN"}], **fired).faults[0]
+
+
+def test_fraud_that_is_missed_is_found() -> None:
+    """Clicks of a fraud that is not recognised, and honest ones that are suspected, are faults."""
+    posted = [
+        Made(
+            at=Millis(n), body={"kind": "click", "external_id": f"c-{n}", "visitor": {"id": f"v-{n}"}}, pattern=pattern
+        )
+        for n, pattern in enumerate(("rapid_clicks", None, None))
+    ]
+    results = [
+        {"id": "a", "duplicate": False, "events": [], "score": 50, "label": label, "reasons": []}
+        for label in ("CLEAN", "SUSPICIOUS", "SUSPICIOUS")
+    ]
+    faults = judge_traffic(CLICKDEFENDER, posted, results, [], results).faults
+    assert "of 1 clicks of the fraud rapid_clicks only 0 were found" in faults
+    assert "2 honest clicks were suspected" in faults
 
 
 # --- by data ------------------------------------------------------------------------------------------------------

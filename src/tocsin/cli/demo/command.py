@@ -92,6 +92,22 @@ def _put(report: "Report", *, as_json: bool) -> None:
         return
     put_text("")
     put_table(
+        ("profile", "activities", "fired", "of", "fraud found", "honest suspected", ""),
+        (
+            (
+                row.profile,
+                row.activities,
+                f"{row.events} events",
+                f"{len(row.types)} types",
+                f"{row.found} of {row.fraud}",
+                row.alarms,
+                "fail" if row.faults else "ok",
+            )
+            for row in report.traffic
+        ),
+    )
+    put_text("")
+    put_table(
         ("profile", "receiver", "events", "arrived", "verified", "retries", "ended as", "webhook", ""),
         _lines(report),
     )
@@ -135,6 +151,9 @@ def _slowest_ms(report: "Report") -> float:
 
 
 def _blame(report: "Report", server: "ServerProcess") -> None:
+    for told in report.traffic:
+        for fault in told.faults:
+            say(f"{told.profile}, activity: {fault}")
     for row in report.rows:
         for fault in row.faults:
             say(f"{row.profile}, {row.receiver} ({row.webhook}): {fault}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from tocsin.cli.demo.happenings import TrafficRow
 from tocsin.cli.demo.scenario import Fate, Part
 from tocsin.receiver.inbox.arrivals import Arrival
 
@@ -43,12 +44,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     events: int
     duplicates_refused: int
+    traffic: Sequence[TrafficRow]
     rows: Sequence[Row]
     checks: Sequence[Check]
 
     @property
     def ok(self) -> bool:
-        return not any(row.faults for row in self.rows) and not any(check.fault for check in self.checks)
+        faults = [row.faults for row in self.traffic] + [row.faults for row in self.rows]
+        return not any(faults) and not any(check.fault for check in self.checks)
 
 
 def judge_webhook(

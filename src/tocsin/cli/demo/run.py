@@ -1,4 +1,8 @@
-"""The demonstration, step by step: receivers and server up, accounts and webhooks made, traffic sent, fates awaited."""
+"""The demonstration, step by step: receivers and server up, accounts and webhooks made, traffic sent, fates awaited.
+
+The activity comes first, while only those webhooks are there that take whatever comes: what it fires, the server
+decides. The receivers that hang or are gone get their webhooks after it, since theirs are counted events.
+"""
 
 import asyncio
 import secrets
@@ -9,11 +13,13 @@ from typing import Any, NamedTuple
 import httpx
 
 from tocsin import profiles
+from tocsin.cli.demo.happenings import TrafficRow, happenings, judge_traffic
 from tocsin.cli.demo.report import Check, Report, Row, judge_webhook
 from tocsin.cli.demo.scenario import PARTS, Fate, Part
 from tocsin.cli.demo.server import ServerProcess
 from tocsin.cli.demo.traffic import SINGLE, Plan, Planned, plan, stops_by_itself
 from tocsin.cli.exits import FAILED, Failure
+from tocsin.clock import SystemClock
 from tocsin.profiles import Profile
 from tocsin.receiver.inbox.arrivals import Arrival, Reply
 from tocsin.receiver.inbox.judging import judge
@@ -35,7 +41,7 @@ class Tenant(NamedTuple):
     profile: Profile
     plan: Plan
     account: Mapping[str, Any]
-    webhooks: Mapping[str, Mapping[str, Any]]
+    webhooks: dict[str, Mapping[str, Any]]
 
 
 class Demonstration:
@@ -49,6 +55,7 @@ class Demonstration:
         self._accepted: dict[str, float] = {}  # event → instant of its 202
         self._accepted_types: dict[str, dict[str, str]] = {}  # account → event → type
         self._refused_duplicates = 0
+        self._triggered: set[str] = set()  # events that activity fired
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -68,6 +75,12 @@ class Demonstration:
         for name in profiles.names():
             self.tenants.append(await self._move_in(profiles.load(name)))
         deadline = time.monotonic() + _SETTLE_S
+        traffic = await self._post_activity()
+        self._say(
+            f"{sum(row.activities for row in traffic)} activities are posted; they fired {len(self._triggered)} events."
+        )
+        for tenant in self.tenants:
+            await self._subscribe(tenant, late=True)
         for tenant in self.tenants:
             await self._publish_singly(tenant, tenant.plan.first)
         await self._await_gone(deadline)
@@ -87,6 +100,7 @@ class Demonstration:
             seconds=round(time.monotonic() - began, 1),
             events=len(self._accepted),
             duplicates_refused=self._refused_duplicates,
+            traffic=traffic,
             rows=rows,
             checks=await self._checks(),
         )
@@ -100,21 +114,51 @@ class Demonstration:
             "/v1/accounts",
             {"name": f"Demo ({profile.title})", "profile": profile.name, "external_id": f"demo-{profile.name}"},
         )
-        planned = plan(profile, self._seed)
-        webhooks = {}
-        for part in (part for part in PARTS if part.plays(profile)):
+        self._accepted_types[account["id"]] = {}
+        tenant = Tenant(profile, plan(profile, self._seed), account, {})
+        await self._subscribe(tenant, late=False)
+        return tenant
+
+    async def _subscribe(self, tenant: Tenant, *, late: bool) -> None:
+        """Makes the webhooks of the parts that come in late, or those of the others."""
+        profile = tenant.profile
+        for part in (part for part in PARTS if part.late is late and part.plays(profile)):
             inbox = self._inboxes[part.name]
             path = _path(profile, part)
-            asked = {"url": inbox.url(path), "name": part.name, "events": list(_patterns(planned, part))}
+            asked = {"url": inbox.url(path), "name": part.name, "events": list(_patterns(tenant.plan, part))}
             if profile.make_secret(bytes) is None:
                 asked["secret"] = secrets.token_urlsafe(32)  # it signs only where its owner gives one
-            hook = await self._call(account["key"], "POST", "/v1/webhooks", asked)
-            webhooks[part.name] = {**hook, "secret": asked.get("secret") or hook["secret"]}
-            inbox.trust(webhooks[part.name]["secret"], path=path)
-        self._accepted_types[account["id"]] = {}
-        return Tenant(profile, planned, account, webhooks)
+            hook = await self._call(tenant.account["key"], "POST", "/v1/webhooks", asked)
+            tenant.webhooks[part.name] = {**hook, "secret": asked.get("secret") or hook["secret"]}
+            inbox.trust(tenant.webhooks[part.name]["secret"], path=path)
 
     # --- traffic --------------------------------------------------------------------------------------------------
+
+    async def _post_activity(self) -> Sequence[TrafficRow]:
+        """The same activities to every account; what each dialect made of them."""
+        posted = happenings(self._seed, SystemClock().now_ms())
+        bodies = [made.body for made in posted]
+        rows = []
+        first = None
+        for tenant in self.tenants:
+            results: list[Mapping[str, Any]] = []
+            for at in range(0, len(bodies), _BATCH):
+                results += await self._post_activities(tenant, bodies[at : at + _BATCH])
+            for event in (event for result in results for event in result["events"]):
+                self._triggered.add(event["id"])
+                self._take(tenant, event)
+            again = await self._post_activities(tenant, bodies[-_BATCH:])
+            first = first or results
+            rows.append(judge_traffic(tenant.profile, posted, results, again, first))
+        return rows
+
+    async def _post_activities(self, tenant: Tenant, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        answer = await self._call(tenant.account["key"], "POST", "/v1/activity", {"activities": bodies})
+        results: list[Mapping[str, Any]] = answer["results"]
+        refused = next((result for result in results if "error" in result), None)
+        if refused is not None:
+            raise Failure(FAILED, f"an activity was refused: {refused['error']}")
+        return results
 
     async def _publish_singly(self, tenant: Tenant, events: Sequence[Planned]) -> None:
         waiting = list(reversed(events))
@@ -199,7 +243,11 @@ class Demonstration:
     def _expected(self, tenant: Tenant, part: Part, fate: Fate) -> Mapping[str, float]:
         types = self._accepted_types[tenant.account["id"]]
         patterns = _patterns(tenant.plan, part)
-        taken = {id_: self._accepted[id_] for id_, name in types.items() if "*" in patterns or name in patterns}
+        taken = {
+            id_: self._accepted[id_]
+            for id_, name in types.items()
+            if ("*" in patterns or name in patterns) and not (part.late and id_ in self._triggered)
+        }
         if fate.webhook != "active":
             first = min(taken, default=None)  # ids sort by time; later ones met a webhook that was stopped
             return {} if first is None else {first: taken[first]}
