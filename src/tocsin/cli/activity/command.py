@@ -16,7 +16,7 @@ from tocsin.cli.client import Client
 from tocsin.cli.connection import HERE, Connection
 from tocsin.cli.exits import INVALID, OK, USAGE, Failure
 from tocsin.cli.groups import command_group
-from tocsin.cli.output import AsJson, Flag, Texts, put_json, put_json_line, put_pairs, put_table, say
+from tocsin.cli.output import AsJson, Flag, Texts, put_json, put_json_line, put_pairs, put_table, put_text, say
 from tocsin.cli.reading import read_json
 
 Kind = Literal[
@@ -180,6 +180,7 @@ def _put_result(result: Mapping[str, Any], *, as_json: bool) -> int:
     shown = {name: value for name, value in result.items() if name not in ("events", "reasons")}
     put_pairs({**shown, "reasons": [_reason(one) for one in result.get("reasons") or ()]})
     if result["events"]:
+        put_text("")
         put_table(("event", "type"), ([event["id"], event["type"]] for event in result["events"]))
     if result["duplicate"]:
         say("This was accepted before under that external id; nothing is counted again.")
@@ -264,9 +265,11 @@ def _put_tally(tally: Tally, *, as_json: bool, to_stderr: bool) -> None:
         put_json(shown)
     else:
         put_pairs({name: shown[name] for name in ("accepted", "duplicates", "refused")})
+        put_text("")
         put_table(
             ("fired", "times"),
             [*shown["events"].items()] or [["nothing", 0]],
         )
         if shown["labels"]:
+            put_text("")
             put_table(("judged", "times"), shown["labels"].items())
