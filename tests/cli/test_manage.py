@@ -43,6 +43,17 @@ def test_a_keys_life(owner: Terminal) -> None:
     assert owner("send", CLICK, "--example", key=made["key"]).code == 3
 
 
+def test_a_postback_tokens_life(owner: Terminal) -> None:
+    """A token is made with the address to give away, is listed without its text, and revoked."""
+    made = owner.json("postback-tokens", "create", "Fibre network")
+    assert f"/in/{made['token']}/postback?click_id={{click_id}}&" in made["address"]
+    listed = owner.ok("postback-tokens", "list").out
+    assert "Fibre network" in listed
+    assert made["token"] not in listed
+    owner.ok("postback-tokens", "revoke", made["id"])
+    assert owner.json("postback-tokens", "list")[0]["revoked_at"] is not None
+
+
 def test_refusals(owner: Terminal, operator: Terminal, terminal: Terminal, server: Server) -> None:
     """Without a key or with a wrong one: 3. An unknown id: 4. Values at fault: 5, each with its pointer."""
     none = terminal("events", "list", url=server.url)

@@ -17,6 +17,7 @@ COMMANDS = [
     "sign",
     "accounts",
     "keys",
+    "postback-tokens",
     "webhooks",
     "events",
     "deliveries",

@@ -9,10 +9,14 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+import msgspec
+
 from tests.docs.markdown import ROOT
 from tocsin import profiles
+from tocsin.api.activity_examples import EXAMPLES
 from tocsin.profiles import Profile, words
 from tocsin.telemetry import LOG_EVENTS, METRICS
+from tocsin.triggers.shapes import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, SHAPES
 
 REFERENCE = ROOT / "docs" / "reference"
 _NOTE = "<!-- Written by `python -m tests.docs.generated`; a test compares. -->"
@@ -232,7 +236,92 @@ def _cell(text: str) -> str:
     return f"`{header}`: {rest}".replace("|", "\\|")
 
 
+# --- activity -----------------------------------------------------------------------------------------------------
+
+_ACTIVITY_HEAD = f"""\
+# Activity
+
+{_NOTE}
+
+What can be posted to `POST /v1/activity`: facts of ad traffic, kind by kind. What they fire is decided by the server;
+[how to post activity](../how-to/activity.md) shows the way.
+
+Keys beyond those listed are taken and passed on. A key that is null counts as left out.
+
+- An **id** is a text of at most 256 characters or an integer; 7 and `"7"` are the same id.
+- An **amount** is a decimal as text (`"45.00"`), up to twelve digits and nine decimals, or a number of at most 15
+  digits. It is kept exactly.
+- An activity has at most {MAX_BYTES >> 10} KiB, a text {MAX_TEXT:,} characters, a list or an object {MAX_ITEMS:,}
+  items, and it is nested {MAX_DEPTH} deep at most.
+
+## What every kind has
+
+| key | form | meaning |
+|---|---|---|
+| `kind` | text, required | one of those below |
+| `external_id` | text | your own id: the same content again is answered as a duplicate, other content is a 409 |
+| `at` | RFC 3339 | when it happened; left out, now; at most 5 minutes ahead, as far back as you like |
+
+## What is filled in
+
+| key | from |
+|---|---|
+| `visitor.device`, `os`, `browser` (with `os_version`, `browser_version`, `browser_vendor`) | `visitor.user_agent` |
+| `visitor.country` | `visitor.ip`, where the server knows it |
+| `visitor.country_name` | `visitor.country` |
+| a visit's `params` | its `url` |
+| a visit's `device.type`, `model`, `os` | its visitor and user agent |
+| a visit's `traffic_source` | UTM parameters, else click ids of ad networks (`gclid` …), else `referrer` |
+
+What you send stands. Countries are two capitals; `UK` counts as `GB`, and `XX`, `ZZ` and `T1` as not known.
+"""
+
+
+def activity() -> str:
+    lines = [_ACTIVITY_HEAD.rstrip()]
+    parts: dict[str, Schema] = {}
+    for kind, shape in SHAPES.items():
+        (ref,), found = msgspec.json.schema_components([shape], ref_template="#/$defs/{name}")
+        schema = found.pop(ref["$ref"].rpartition("/")[2])
+        parts |= found
+        example = json.dumps(EXAMPLES[kind], indent=2, ensure_ascii=False)
+        lines += ["", f"## {kind.value}", "", "\n".join(wrap(_flat(schema["description"]), 120)), ""]
+        lines += [*_fields_of(schema), "", "```json", example, "```"]
+    for name in sorted(parts):
+        lines += ["", f"## {name}", ""]
+        if description := parts[name].get("description"):
+            lines += ["\n".join(wrap(_flat(description), 120)), ""]
+        lines += _fields_of(parts[name])
+    return "\n".join(lines) + "\n"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fields_of(schema: Schema) -> Iterator[str]:
+    yield "| key | form |"
+    yield "|---|---|"
+    for key, part in schema["properties"].items():
+        must = ", required" if key in schema.get("required", ()) else ""
+        yield f"| `{key}` | {_any_form(part)}{must} |"
+
+
+def _any_form(part: Schema) -> str:
+    if "anyOf" in part:
+        if any(one.get("maxLength") == 256 for one in part["anyOf"]) and len(part["anyOf"]) <= 3:
+            return "id"
+        shown = dict.fromkeys(_any_form(one) for one in part["anyOf"] if one.get("type") != "null")
+        return " or ".join(shown)
+    if part.get("format") == "decimal":
+        return "amount"
+    if part.get("type") == "array":
+        return f"array of {_any_form(part['items'])}" if part.get("items") else "array"
+    return _form(part)
+
+
 PAGES: Mapping[Path, Callable[[], str]] = {
+    REFERENCE / "activity.md": activity,
     REFERENCE / "events.md": events,
     **{REFERENCE / "events" / f"{name}.md": partial(events_of, name) for name in profiles.names()},
     REFERENCE / "profiles.md": profiles_page,

@@ -13,6 +13,7 @@ import pytest
 
 from tests.docs.markdown import ROOT, Page, page, pages
 from tocsin import failpoints, profiles, telemetry
+from tocsin.api import postbacks
 from tocsin.api.codes import CODES
 from tocsin.api.openapi import describe
 from tocsin.api.routes import OPERATIONS
@@ -100,8 +101,8 @@ def test_names_in_code_type_exist(page: Page) -> None:
 @_EACH
 def test_event_types_exist(page: Page) -> None:
     """Each event type, or family of them, is in the catalogue, or added on the page itself."""
-    if page.name.startswith("docs/reference/events"):
-        return  # made from the catalogue, and full of its keys
+    if page.name.startswith(("docs/reference/events", "docs/reference/activity")):
+        return  # made from the catalogue and the shapes, and full of their keys
     own = set(re.findall(r"/v1/event-types/([a-z_.]+)", page.text))
     own |= {Path(file).name.removesuffix(".json") for file in _titles(page) if "/examples/" in file}
     folder, _, name = page.name.removesuffix(".md").rpartition("/")
@@ -170,6 +171,7 @@ def _vocabulary() -> frozenset[str]:
     words |= {field.name for field in msgspec.structs.fields(Settings)}
     words |= {name for spec in _SPECS for name in spec.__struct_fields__}
     words |= {"exists_one"}  # CEL's own
+    words |= set(postbacks.NAMES) | {"aff_sub"}  # a network's own
     words |= {*scoring.RULES, *traffic.FRAUD_TYPES, traffic.UNTYPED}
     for profile in _PROFILES.values():
         words |= {*profile._envelope._own_keys, *profile.option_names}

@@ -142,7 +142,7 @@ _RESULT_EXAMPLE: dict[str, Any] = {
                         "status": "refused",
                         "error": {
                             "type": "/docs/errors/invalid",
-                            "title": "A value does not fit",
+                            "title": "Values are at fault",
                             "status": 422,
                             "detail": "/activities/1/payout: it is missing",
                             "code": "invalid",

@@ -37,8 +37,8 @@ _MAX_PARAMETERS = 100
 _MAX_ID = 200  # with the token's id, it is the conversion's
 _METHODS = ("GET", "POST")
 
-# What trackers call the same things.
-_NAMES: Mapping[str, str] = {
+# The parameters, and what trackers call the same things.
+NAMES: Mapping[str, str] = {
     **{name: name for name in ("click_id", "payout", "revenue", "currency", "txid", "status", "reason", "type")},
     **{name: name for name in ("offer_id", "campaign_id", "partner_id", *(f"sub{n}" for n in range(1, 10)))},
     "clickid": "click_id",
@@ -156,7 +156,7 @@ def _known(pairs: list[tuple[str, str]]) -> dict[str, str]:
     """By our names; each once. An empty one is as none."""
     found: dict[str, str] = {}
     for name, text in pairs:
-        known, value = _NAMES.get(name.lower()), text.strip()
+        known, value = NAMES.get(name.lower()), text.strip()
         if known is None or not value:
             continue
         if _MACRO.fullmatch(value):

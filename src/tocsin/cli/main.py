@@ -48,6 +48,7 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("sign", "sign:sign", _SEND, "Sign a body; print the headers."),
     ("accounts", "accounts:app", _MANAGE, "The tenants (operator)."),
     ("keys", "keys:app", _MANAGE, "API keys."),
+    ("postback-tokens", "postback_tokens:app", _MANAGE, "For the addresses that advertisers call at a conversion."),
     ("webhooks", "webhooks:app", _MANAGE, "Subscriptions: where, which events, in what state."),
     ("events", "events:app", _MANAGE, "What happened, and why it went where it went."),
     ("deliveries", "deliveries:app", _MANAGE, "Events on their way, with every attempt."),

@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 
 # Twelve digits are a trillion; nine decimals hold the price of one impression at a tenth of a cent per thousand.
 _TEXT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
-_LIMIT = Decimal(10) ** 12
+_LIMIT = 10**12
 _DECIMALS = -9
 # A number of so many digits is the same in binary floating point and back (IEEE 754): whoever wrote it, and with
 # whatever JSON library, meant these digits.
@@ -33,7 +33,9 @@ def _read(value: object) -> Decimal:
             )
         return Decimal(value)
     if type(value) is int or type(value) is float:
-        if abs(value) >= _LIMIT:  # before it is written out: an integer can have very many digits
+        if (
+            not -_LIMIT < value < _LIMIT
+        ):  # also where it is not a number; before it is written out: an integer can have very many digits
             raise _too_large()
         value = Decimal(repr(value))
     if type(value) is not Decimal:

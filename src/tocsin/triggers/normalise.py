@@ -160,7 +160,7 @@ class _Copy:
             return value
         try:
             found = float(value)
-        except OverflowError:
+        except (OverflowError, ValueError):  # ValueError: of a signalling NaN
             found = math.inf
         if type(value) is int or not math.isfinite(found):
             self._fault(at, "a number that JavaScript would alter; send it as a text")

@@ -96,9 +96,13 @@ class Visitor(Open, kw_only=True):
     ip: Annotated[str, Meta(max_length=64, examples=["203.0.113.24"])] | None = None
     user_agent: Annotated[str, Meta(max_length=4_096)] | None = None
     country: Country | None = None
+    country_name: Text | None = None
     device: Annotated[str, Meta(max_length=1_024, examples=["mobile"])] | None = None
     os: Annotated[str, Meta(max_length=1_024, examples=["iOS"])] | None = None
+    os_version: Text | None = None
     browser: Text | Browser | None = None
+    browser_version: Text | None = None
+    browser_vendor: Text | None = None
     timezone: Text | None = None
     screen: Screen | None = None
     company: Company | None = None
