@@ -90,6 +90,7 @@ _CONVERSION: dict[str, Any] = {
     "conversion_id": LEAF,
     "click_id": LEAF,
     "transaction_id": LEAF,
+    "session_id": LEAF,
     "payout": LEAF,
     "revenue": LEAF,
     "status": LEAF,
