@@ -377,6 +377,7 @@ async def decided(loaded: Loaded, accounts: Sequence[tuple[int, int]], clicks: i
             TriggerWrite(
                 account_id=account_id,
                 version=found.version,
+                config_version=2,
                 activities=tuple(activities),
                 puts={key: (b"x" * 120, Millis(now + 86_400_000 * (1 + len(key) % 5))) for key in ask.keys},
                 drops=frozenset(),

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.store.test_retention import purge, purge_all
@@ -53,9 +54,12 @@ async def read(world: World, account: Account, *keys: str, names: tuple[str, ...
 
 
 async def new_write(world: World, account: Account, **values: Any) -> TriggerWrite:
+    stored = await world.store.accounts.get(account.id)
+    assert stored is not None
     defaults: dict[str, Any] = {
         "account_id": account.id,
         "version": (await read(world, account)).version,
+        "config_version": stored.config_version,
         "activities": (),
         "puts": {},
         "drops": frozenset(),
@@ -148,6 +152,52 @@ async def test_a_write_with_an_event_matched_by_old_settings_is_stale(world: Wor
     assert await world.store.triggers.write(writes, world.epoch) == [Stale(), Accepted()]
     assert (await read(world, account, "n")).values == {"n": None}
     assert await world.store.records.event(account.id, event.id) is None
+
+
+async def test_a_write_decided_by_old_settings_is_stale(world: World):
+    """Whatever of the account's settings changed, and also where nothing fires: nothing of the write is there."""
+    account, other = await world.account(), await world.account()
+
+    async def decided(**values: Any) -> TriggerWrite:
+        return await new_write(world, account, puts={"n": (b"1", None)}, activities=(new_activity(world),), **values)
+
+    async def zone() -> None:
+        moved = msgspec.structs.replace(account, timezone="Europe/Berlin")
+        await world.store.accounts.change(moved, world.change())
+
+    async def hook() -> None:
+        await world.webhook(account)
+
+    for change in (zone, hook):
+        write_ = await decided(audit=(world.change(),))
+        beside = await new_write(world, other, activities=(new_activity(world),))
+        await change()
+        before = await world.store.records.audit(account.id, ALL)
+        assert await world.store.triggers.write([write_, beside], world.epoch) == [Stale(), Accepted()]
+        assert (await read(world, account, "n")).values == {"n": None}
+        assert await log(world, account) == []
+        assert await world.store.records.audit(account.id, ALL) == before
+    # A change that waits in the same transaction counts as well.
+    write_ = await decided()
+    _, answers = await asyncio.gather(hook(), world.store.triggers.write([write_], world.epoch))
+    assert answers == [Stale()]
+    assert await world.store.triggers.write([await decided()], world.epoch) == [Accepted()]
+    assert await world.store.triggers.write([await decided(config_version=99)], world.epoch) == [Stale()]
+
+
+async def test_what_people_changed_is_in_the_audit_log_with_it(world: World):
+    """The entries of a write are there exactly if it is."""
+    account = await world.account()
+    before = list(await world.store.records.audit(account.id, ALL))
+    changes = (world.change("offer.set"), world.change("alert.created"))
+    one = await new_write(world, account, puts={"n": (b"1", None)}, audit=changes)
+    answers = await world.store.triggers.write([one, one], world.epoch)
+    assert answers == [Accepted(), Stale()]
+    bad = await new_write(world, account, puts={"\ud800": (b"", None)}, audit=changes)
+    (answer,) = await world.store.triggers.write([bad], world.epoch)
+    assert isinstance(answer, Unstorable)
+    entries = [entry for entry in await world.store.records.audit(account.id, ALL) if entry not in before]
+    assert [entry.action for entry in reversed(entries)] == ["offer.set", "alert.created"]
 
 
 async def test_a_removed_account_is_gone(world: World):

@@ -25,6 +25,7 @@ async def feed(world: World) -> None:
                 TriggerWrite(
                     account_id=account.id,
                     version=found.version,
+                    config_version=webhook.from_config,
                     activities=tuple(new_activity(world, external_id=f"a{i}.{j}", data=b"x" * 2_000) for j in range(2)),
                     puts={"n": (b"%d" % n, None), f"visitor:{i}": (b"1", Millis(world.now + 10**9))},
                     drops=frozenset({f"visitor:{i - 1}"}),

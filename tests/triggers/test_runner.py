@@ -169,6 +169,7 @@ async def test_a_stale_write_is_decided_again(house: House):
         foreign = TriggerWrite(
             account_id=one.account_id,
             version=one.version,
+            config_version=one.config_version,
             activities=(),
             puts={"total": (msgspec.msgpack.encode(Count(40)), None)},
             drops=frozenset(),

@@ -136,7 +136,7 @@ async def create_alert(call: Call) -> Reply:
     It measures from now on and fires when the metric passes the threshold over the window; again once the metric has
     come back and the cool-down has passed. An account has at most 100.
     """
-    alert = await call.services.control.alerts.create(call.account_id, call.body)
+    alert = await call.services.control.alerts.create(call.actor, call.account_id, call.body)
     return Reply(201, _shown(alert, alerts.begin(alert)))
 
 
@@ -216,7 +216,7 @@ async def delete_alert(call: Call) -> Reply:
 
     What it has measured goes with it; events that it fired stay.
     """
-    await call.services.control.alerts.remove(call.account_id, call.ids["alert_id"])
+    await call.services.control.alerts.remove(call.actor, call.account_id, call.ids["alert_id"])
     return Reply(204)
 
 

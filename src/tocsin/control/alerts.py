@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tocsin import ids
 from tocsin.clock import Clock, Millis
+from tocsin.control.actor import Actor
 from tocsin.control.values import Name
 from tocsin.engine.activities import Activities
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
@@ -70,7 +71,7 @@ class AlertControl:
         self._clock = clock
         self._id_source = id_source
 
-    async def create(self, account_id: AccountId, new: NewAlert) -> Alert:
+    async def create(self, actor: Actor, account_id: AccountId, new: NewAlert) -> Alert:
         """Measures from now on.
 
         Raises:
@@ -87,7 +88,9 @@ class AlertControl:
                 raise Conflict(f"an account has at most {alerts.MOST} alerts; remove one", code="alert_limit")
             alerts.add(ctx, alert)
 
-        await self._activities.configure(account_id, add)
+        await self._activities.configure(
+            account_id, add, actor.change(alert.created_at, "alert.created", alert.id, **msgspec.to_builtins(new))
+        )
         return alert
 
     async def list(self, account_id: AccountId) -> Sequence[tuple[Alert, Watch]]:
@@ -107,7 +110,9 @@ class AlertControl:
                 return alert, watch
         raise NotFound("there is no such alert")
 
-    async def remove(self, account_id: AccountId, number: int) -> None:
+    async def remove(self, actor: Actor, account_id: AccountId, number: int) -> None:
         """Raises `NotFound`."""
-        if not await self._activities.configure(account_id, lambda ctx: alerts.remove(ctx, ids.show("alr_", number))):
+        id_ = ids.show("alr_", number)
+        audit = actor.change(self._clock.now_ms(), "alert.removed", id_)
+        if not await self._activities.configure(account_id, lambda ctx: alerts.remove(ctx, id_), audit):
             raise NotFound("there is no such alert")

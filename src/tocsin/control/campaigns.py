@@ -146,8 +146,10 @@ class Known(Generic[T, E]):
         """What it is now, with all that was fired durable. Raises `Invalid`."""
         now = self._clock.now_ms()
         known_as = _checked(id_)
-        subject = f"{self._noun}:{known_as}"
-        audit = actor.change(now, f"{self._noun}.set", subject, **msgspec.to_builtins(edit))
+        detail = msgspec.to_builtins(edit)
+        if detail.get("reason") is not None:
+            detail["reason"] = "given"  # free text, about people
+        audit = actor.change(now, f"{self._noun}.set", f"{self._noun}:{known_as}", **detail)
         return await self._activities.configure(
             account_id, lambda ctx: self._configure(ctx, known_as, edit, now), audit
         )

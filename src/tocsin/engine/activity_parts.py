@@ -196,6 +196,7 @@ class Part:
         return TriggerWrite(
             account_id=self.account_id,
             version=self._version,
+            config_version=self._view.account.config_version,
             activities=tuple(activities),
             puts=changes.puts,
             drops=changes.drops,

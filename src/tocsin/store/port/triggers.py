@@ -59,6 +59,7 @@ class TriggerWrite(msgspec.Struct, frozen=True, kw_only=True):
 
     account_id: AccountId
     version: int  # as read
+    config_version: int  # the account's: its settings, time zone and routing that the batch was decided by
     activities: tuple[NewActivity, ...]
     puts: Mapping[str, tuple[bytes, Millis | None]]  # the value, and when it may be forgotten
     drops: frozenset[str]
@@ -79,8 +80,8 @@ class Triggers(Protocol):
         ...
 
     async def write(self, writes: Sequence[TriggerWrite], epoch: int) -> Sequence[Ingested]:
-        """Each account's write by itself, all in one transaction: `Accepted`, `Stale` (the trigger version or an
-        event's `config_version` is no longer the one), `AccountGone` or `Unstorable`.
+        """Each account's write by itself, all in one transaction: `Accepted`, `Stale` (the trigger version or a
+        `config_version`, its own or an event's, is no longer the one), `AccountGone` or `Unstorable`.
         """
         ...
 

@@ -196,6 +196,7 @@ def write_triggers(database: WritingDatabase, writes: Sequence[TriggerWrite], ep
         elif (
             write.account_id in seen
             or not database.trigger_versions.is_now(write.account_id, write.version)
+            or write.config_version != config
             or any(event.config_version != config for event in write.events)
         ):
             answers[i] = Stale()
