@@ -16,6 +16,7 @@ from tocsin import profiles
 from tocsin.api.activity_examples import EXAMPLES
 from tocsin.profiles import Profile, words
 from tocsin.telemetry import LOG_EVENTS, METRICS
+from tocsin.triggers import firing
 from tocsin.triggers.shapes import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, SHAPES
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -37,8 +38,8 @@ taken and passed on.
 
 The same as JSON Schema: `GET /v1/event-types`, or `tocsin profiles show standard --type click.created`.
 
-**This version publishes what it is given.** What fires an event (a score, a cap, a budget) is decided by whoever
-publishes; triggers that decide it from raw activity come later.
+Each is published as it is (`POST /v1/events`), or fired by what is posted as [activity](activity.md): its page says by
+what.
 """
 
 # What is to be known of a whole catalogue, beside what its schemas say.
@@ -81,6 +82,8 @@ def events_of(name: str) -> str:
     for type_ in sorted(profile.catalogue):
         found = profile.catalogue[type_].event_type
         lines += ["", f"## {type_}", "", found.description, ""]
+        if fired_by := firing.load(profile).told(type_):
+            lines += [*wrap(f"Fired by {fired_by}.", 120, break_on_hyphens=False), ""]
         lines += _keys(found.schema, shared)
         lines += ["", f"```json event={type_}", json.dumps(found.example, ensure_ascii=False, indent=2), "```"]
     if shared:

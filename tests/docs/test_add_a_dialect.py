@@ -16,6 +16,8 @@ from tests.support.replies import Answer
 from tests.support.server import Server
 from tocsin.profiles import facts, loader, secret_forms, signatures
 from tocsin.profiles.signatures import _SCHEMES
+from tocsin.triggers.forms import FORMS
+from tocsin.triggers.occurrences import NAMES
 
 PAGE = page("docs/how-to/add-a-dialect.md")
 SECRET = "kept-between-us-two"
@@ -39,6 +41,31 @@ def dialects(tmp_path: Path) -> Path:
 def _digest(arrival: Arrival) -> str:
     """As Umbra's document has it, by the standard library alone."""
     return "hmac-sha256=" + hmac.new(SECRET.encode(), arrival.body, hashlib.sha256).hexdigest()
+
+
+def test_activity_fires_what_the_page_says(
+    dialects: Path, receiver: LedgerReceiver, start_server: Callable[..., Server]
+) -> None:
+    """An impression and a cap, posted as activity, arrive in the dialect's own words; a cap that the page leaves out
+    does not.
+    """
+    shop = _shop(start_server(profiles=dialects))
+    shop.webhook(receiver.url("/fired"), secret=SECRET)
+    shop.ok("PUT", "/v1/offers/o", {"name": "O", "caps": {"daily": 1, "weekly": 1}})
+    seen = {"visitor": {"id": 7, "country": "nl"}, "ad": {"id": "7714"}, "placement": {"slot": "sidebar"}}
+    sold = {"conversion_id": "c", "payout": "1", "currency": "EUR", "offer": {"id": "o"}, "ad": {"id": 7714}}
+    shop.post("/v1/activity", {"activities": [{"kind": "impression", **seen}, {"kind": "conversion", **sold}]})
+    found = {one.json["kind"]: one.json["payload"] for one in receiver.wait_for("/fired", 2)}
+    assert found == {
+        "ad.served": {"ad": {"id": 7714, "slot": "sidebar"}, "viewer": {"id": "7", "country": "NL"}},
+        "ad.capped": {"ad": {"id": 7714}, "shown": 1},
+    }
+
+
+def test_the_page_names_all_that_triggers_can_say() -> None:
+    """Every form and every occurrence, and none that there is not."""
+    assert {row[0].strip("`") for row in table(PAGE.text[PAGE.text.index("| form | it gives") :])} == FORMS.keys()
+    assert all(f"`{name}`" in PAGE.text for name in NAMES)
 
 
 def _shop(server: Server) -> Shop:

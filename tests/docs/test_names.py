@@ -23,7 +23,7 @@ from tocsin.config import Settings
 from tocsin.model import DeliveryState, OutcomeKind
 from tocsin.profiles import facts, loader, secret_forms, signatures
 from tocsin.receiver.verify import PROFILES, Cause
-from tocsin.triggers import scoring
+from tocsin.triggers import forms, occurrences, scoring
 from tocsin.triggers.rules import traffic
 
 # What readers of these pages are told of is the product as it is seen from outside.
@@ -172,6 +172,7 @@ def _vocabulary() -> frozenset[str]:
     words |= {name for spec in _SPECS for name in spec.__struct_fields__}
     words |= {"exists_one"}  # CEL's own
     words |= set(postbacks.NAMES) | {"aff_sub"}  # a network's own
+    words |= {*occurrences.WORDS, *forms.FORMS}
     words |= {*scoring.RULES, *traffic.FRAUD_TYPES, traffic.UNTYPED}
     for profile in _PROFILES.values():
         words |= {*profile._envelope._own_keys, *profile.option_names}

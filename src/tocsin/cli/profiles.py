@@ -80,7 +80,10 @@ def show(
     entry = profile.catalogue.get(event_type)
     if entry is None:
         raise Failure(NOT_FOUND, f"{name} has no event type {event_type!r}; tocsin profiles show {name} lists them")
+    from tocsin.triggers import firing
+
     found = entry.event_type
+    fired_by = firing.load(profile).told(event_type)
     if as_json:
         put_json(
             {
@@ -90,10 +93,13 @@ def show(
                 "example": found.example,
                 "source": found.source,
                 "extension": found.extension,
+                "fired_by": fired_by,
             }
         )
         return
-    put_pairs({"name": found.name, "description": found.description, "source": found.source})
+    put_pairs(
+        {"name": found.name, "description": found.description, "source": found.source, "fired by": fired_by or "–"}
+    )
     for title, value in (("Example", found.example), ("Schema", found.schema)):
         put_text("")
         heading(title)
@@ -128,10 +134,16 @@ def _put(profile: "Profile") -> None:
     )
     put_text("")
     heading("Event types")
-    put_table(("name", "description"), ([one["name"], one["description"]] for one in shown["event_types"]))
+    put_table(
+        ("name", "description", "fired by"),
+        ([one["name"], one["description"], one["fired_by"] or "–"] for one in shown["event_types"]),
+    )
 
 
 def _shown(profile: "Profile") -> dict[str, Any]:
+    from tocsin.triggers import firing
+
+    fires = firing.load(profile)
     limits, disable, signature = profile.limits, profile.disable, profile.signature
     return {
         "name": profile.name,
@@ -164,6 +176,7 @@ def _shown(profile: "Profile") -> dict[str, Any]:
                 "description": profile.catalogue[name].event_type.description,
                 "source": profile.catalogue[name].event_type.source,
                 "extension": profile.catalogue[name].event_type.extension,
+                "fired_by": fires.told(name),
             }
             for name in sorted(profile.catalogue)
         ],

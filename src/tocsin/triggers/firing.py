@@ -26,7 +26,7 @@ from tocsin.profiles import CatalogueEntry, Profile
 from tocsin.profiles.jsjson import stabilise
 from tocsin.profiles.schemas import SchemaValidator
 from tocsin.triggers.fact_names import FACTS
-from tocsin.triggers.occurrences import Occurrence
+from tocsin.triggers.occurrences import WORDS, Occurrence
 from tocsin.triggers.shaping import Misshapen, Outline, Part, Scope, Shaper, path
 
 _SHARED = "shared"
@@ -70,6 +70,7 @@ class _Trigger(msgspec.Struct, frozen=True):
     when: tuple[tuple[Part, tuple[Any, ...]], ...]
     unless: tuple[tuple[Part, tuple[Any, ...]], ...]
     validator: SchemaValidator
+    condition: str  # for people: ``, where reason is cap_reached``
 
     def concerns(self, scope: Scope) -> bool:
         return all(part(scope) in wanted for part, wanted in self.when) and not any(
@@ -92,6 +93,15 @@ class Firing:
             for trigger in triggers:
                 found.setdefault(trigger.type, []).append(name)
         return found
+
+    def told(self, type_: str) -> str:
+        """What fires a type, for people; empty: it is published, and fired by nothing."""
+        return "; ".join(
+            WORDS[name] + trigger.condition
+            for name, triggers in self._triggers.items()
+            for trigger in triggers
+            if trigger.type == type_
+        )
 
     def events(
         self, occurrence: Occurrence, *, timezone: ZoneInfo, unfired: Callable[[Unfired], None] | None = None
@@ -195,9 +205,29 @@ def _triggers(
         when, unless = (
             tuple(
                 (path(fact, f"{name}.{key}.{fact}", tree), tuple(value) if isinstance(value, list) else (value,))
-                for fact, value in conditions.items()
+                for fact, value in _flat(conditions)
             )
             for key, conditions in (("when", spec.when), ("unless", spec.unless))
         )
-        found.append((occurrence, _Trigger(name, shape, when, unless, entry.validator)))
+        found.append((occurrence, _Trigger(name, shape, when, unless, entry.validator, _condition(spec))))
     return found
+
+
+def _condition(spec: _TriggerSpec) -> str:
+    return "".join(
+        f", {word} {fact} is {' or '.join(_shown(one) for one in (value if isinstance(value, list) else [value]))}"
+        for word, conditions in (("where", spec.when), ("unless", spec.unless))
+        for fact, value in _flat(conditions)
+    )
+
+
+def _flat(conditions: Mapping[str, Any], above: str = "") -> Sequence[tuple[str, Any]]:
+    """``when = { cap.window = "daily" }`` is a table in a table for TOML."""
+    found: list[tuple[str, Any]] = []
+    for key, value in conditions.items():
+        found += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
+    return found
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

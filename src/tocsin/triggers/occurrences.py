@@ -31,42 +31,45 @@ Facts are nested dicts with snake_case keys. Every occurrence of an activity car
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from tocsin.clock import Millis
 
-NAMES = frozenset(
+# What each is called, for people.
+WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "click",
-        "visit",
-        "visitor",
-        "impression",
-        "fraud",
-        "suspicious",
-        "brand_risk",
-        "bot",
-        "vpn",
-        "cloaker",
-        "conversion",
-        "conversion_approved",
-        "conversion_rejected",
-        "partner_applied",
-        "partner_approved",
-        "partner_banned",
-        "cap",
-        "campaign_created",
-        "campaign_updated",
-        "campaign_resumed",
-        "campaign_paused",
-        "budget_threshold",
-        "budget_exhausted",
-        "alert",
-        "daily_summary",
-        "billing",
+        "click": "a click",
+        "visit": "a visit",
+        "visitor": "a visitor's first visit",
+        "impression": "an impression",
+        "fraud": "a click or visit judged FRAUD",
+        "suspicious": "a click or visit judged SUSPICIOUS",
+        "brand_risk": "a click with a score above the account's threshold",
+        "bot": "automation recognised behind a click or visit",
+        "vpn": "a click or visit through a VPN, a proxy or Tor",
+        "cloaker": "a competing cloaker behind a click or visit",
+        "conversion": "a conversion",
+        "conversion_approved": "a conversion approved, by hand or after its hold time",
+        "conversion_rejected": "a conversion rejected",
+        "partner_applied": "a partner who applies",
+        "partner_approved": "a partner approved",
+        "partner_banned": "a partner banned",
+        "cap": "an offer's cap reached",
+        "campaign_created": "a campaign made",
+        "campaign_updated": "a campaign changed",
+        "campaign_resumed": "a campaign resumed",
+        "campaign_paused": "a campaign paused",
+        "budget_threshold": "spending that passes a percentage of a budget",
+        "budget_exhausted": "a total budget spent",
+        "alert": "a metric past an alert's threshold",
+        "daily_summary": "midnight in the account's time zone",
+        "billing": "billing",
     }
 )
+NAMES = frozenset(WORDS)
 
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
