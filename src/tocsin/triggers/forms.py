@@ -15,6 +15,7 @@ from tocsin.triggers.windows import window
 
 Form = Callable[[Any, ZoneInfo], Any]
 
+_SIMPLE = frozenset({str, int, bool, float, type(None)})
 _MAX_SAFE_INTEGER = 2**53 - 1
 # Of those schemas that take decimals as text, the narrowest takes eight places.
 _PLACES = Decimal("0.00000001")
@@ -24,6 +25,8 @@ _LAST = 253_370_764_800_000
 
 def plain(value: Any) -> Any:
     """Anything as JSON: amounts become numbers; what is not known (None) is left out of objects and lists."""
+    if type(value) in _SIMPLE:
+        return value
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, Mapping):

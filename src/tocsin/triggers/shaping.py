@@ -272,7 +272,7 @@ class _Path:
     def __call__(self, scope: Scope) -> Any:
         value: Any = scope.facts
         for step in self._steps:
-            if not isinstance(value, Mapping):
+            if type(value) is not dict and not isinstance(value, Mapping):  # the first is ten times as fast
                 return None
             value = value.get(step)
         return value
