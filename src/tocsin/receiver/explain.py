@@ -19,7 +19,7 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from tocsin.receiver.verify import Dialect
 
-# What is looked into: nearly all bodies have some KB. Trying everything costs as much as some two hundred verifications,
+# What is looked into: nearly all bodies have some KB. Trying everything costs as much as two hundred verifications,
 # 30 ms for the largest that are looked into: little enough that rubbish sent on purpose is no lever.
 _DIAGNOSED_BYTES = 256 << 10
 _SECRETS = 8
