@@ -187,6 +187,24 @@ async def test_an_unreachable_server_is_asked_less_and_less(desk: Desk, host: Ma
     assert len(host.mails) == 1
 
 
+async def test_a_mail_that_is_taken_begins_the_pauses_anew(desk: Desk, host: MailHost):
+    """A server that had one bad hour is not waited for as if it had a bad day."""
+    pauses = []
+    await desk.stopped()
+    for answer in ("553 no", "553 no", None, "553 no"):
+        if answer is None:
+            await desk.mailer.send_due()
+            assert len(host.mails) == 1
+            await desk.stopped()
+            continue
+        host.script("MAIL", answer)
+        again = await desk.mailer.send_due()
+        assert again is not None
+        pauses.append((again - desk.world.now) // 1000)
+        desk.world.clock.advance(600)
+    assert pauses == [10, 30, 10]
+
+
 async def test_old_news_is_dropped(desk: Desk, host: MailHost, caplog: pytest.LogCaptureFixture):
     """What could not be sent for three days is given up, with a line that says why; what is younger goes out."""
     await desk.stopped()
