@@ -1,17 +1,16 @@
 """What is found wrong with a webhook is written down together with the word to its owner."""
 
-import secrets
-
+import msgspec
 import pytest
 
 from tests.notices.conftest import Desk
 from tests.support.mail import MailHost
-from tocsin.engine.directory import Directory
+from tocsin.engine.directory import Directory, seal_secrets
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health
 from tocsin.errors import Unavailable
-from tocsin.model import NoticeKind, WebhookState
+from tocsin.model import NoticeKind, Webhook, WebhookSecrets, WebhookState
 from tocsin.security.vault import Vault
 
 WARN = Diagnosis(Health.WARN, "every attempt has failed for 24 hours", "failing")
@@ -19,13 +18,25 @@ FAIL = Diagnosis(Health.FAIL, "a delivery failed after its last retry: refused",
 DISABLE = Diagnosis(Health.DISABLE, "the receiver answered 410 Gone: it wants no more deliveries", "gone")
 
 
+VAULT = Vault(bytes(32))
+
+
+async def a_webhook(desk: Desk) -> Webhook:
+    webhook = desk.world.new_webhook(desk.account)
+    sealed = seal_secrets(VAULT, desk.account.id, webhook.id, WebhookSecrets(url="https://example.com/in"))
+    webhook = msgspec.structs.replace(webhook, sealed=sealed)
+    return await desk.world.store.webhooks.add(webhook, None, desk.world.change())
+
+
 def caretaker(desk: Desk) -> Caretaker:
     store = desk.world.store
     return Caretaker(
         journal=store.journal,
+        records=store.records,
         webhooks=store.webhooks,
-        directory=Directory(store.snapshots, Vault(secrets.token_bytes(32))),
+        directory=Directory(store.snapshots, VAULT),
         outbox=desk.mailer,
+        tell=lambda webhook: None,
         clock=desk.world.clock,
         metrics=desk.metrics,
     )
@@ -33,11 +44,11 @@ def caretaker(desk: Desk) -> Caretaker:
 
 async def test_a_warning_is_written_with_the_streak(desk: Desk, host: MailHost):
     """The owner is told by mail, and the store knows that they were."""
-    webhook = await desk.world.webhook(desk.account)
+    webhook = await a_webhook(desk)
     lane = Lane(webhook.id, desk.account.id)
     lane.failing_since = desk.world.now
     care = caretaker(desk)
-    care.treat(lane, webhook, WARN)
+    care.treat(lane, webhook, WARN, desk.world.attempt(1))
     await care.stop()
     assert lane.warned_at == desk.world.now
     [facts] = await desk.world.store.journal.lanes(0, 10)
@@ -51,7 +62,7 @@ async def test_a_warning_is_written_with_the_streak(desk: Desk, host: MailHost):
 
 async def test_a_warning_that_could_not_be_written_comes_again(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """Nobody is taken for warned who was not: the next failed attempt finds it anew."""
-    webhook = await desk.world.webhook(desk.account)
+    webhook = await a_webhook(desk)
     lane = Lane(webhook.id, desk.account.id)
     lane.failing_since = desk.world.now
 
@@ -60,7 +71,7 @@ async def test_a_warning_that_could_not_be_written_comes_again(desk: Desk, monke
 
     monkeypatch.setattr(desk.world.store.journal, "note_streak", fail)
     care = caretaker(desk)
-    care.treat(lane, webhook, WARN)
+    care.treat(lane, webhook, WARN, desk.world.attempt(1))
     await care.stop()
     assert lane.warned_at is None
     assert await desk.waiting() == []
@@ -74,11 +85,12 @@ async def test_a_stop_is_told_once(
     desk: Desk, host: MailHost, diagnosis: Diagnosis, kind: NoticeKind, state: WebhookState
 ):
     """However many attempts find the same, the owner gets one mail; it survives a crash right after the change."""
-    webhook = await desk.world.webhook(desk.account)
+    webhook = await a_webhook(desk)
     lane = Lane(webhook.id, desk.account.id)
+    lane.failing_since = lane.unbroken_since = desk.world.now
     care = caretaker(desk)
     for _ in range(3):
-        care.treat(lane, webhook, diagnosis)
+        care.treat(lane, webhook, diagnosis, desk.world.attempt(1))
     await care.stop()
     await desk.restart()
     stored = await desk.world.store.webhooks.get(desk.account.id, webhook.id)
