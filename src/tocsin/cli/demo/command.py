@@ -100,7 +100,10 @@ def _put(report: "Report", *, as_json: bool) -> None:
     put_text("")
     again = sum(row.duplicates for row in report.rows)
     requests = sum(row.requests for row in report.rows)
-    said = f"{report.events} events, {requests} requests, {again} of them for an event that had been taken; 99 % of what the healthy receiver got was there within {_slowest_ms(report):g} ms."
+    said = (
+        f"{report.events} events, {requests} requests, {again} of them for an event that had been taken; "
+        f"99 % of what the healthy receiver got was there within {_slowest_ms(report):g} ms."
+    )
     put_text(fill(said, _WIDE))
     put_text(
         f"All of it in {report.seconds:g} s: {'as the scenario says.' if report.ok else 'NOT as the scenario says.'}",
