@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.site import HOOK, LocalShop, Site
 from tests.support.api import CLICK
+from tocsin import ids
 
 # The way in front, and the declared operation behind it, which a request with an Idempotency-Key takes.
 WAYS = {"bare": {}, "declared": {"Idempotency-Key": "k"}}
@@ -210,3 +211,15 @@ def test_an_event_says_why_it_went_where(shop: LocalShop):
     assert "disabled" in reasons["disabled"]
     assert found["matched"] == 1
     assert [delivery["webhook_id"] for delivery in found["deliveries"]] == [hooks["takes it"]["id"]]
+
+
+def test_a_visitor_may_be_numbered(site: Site, shop: LocalShop):
+    """An id that is a number goes out as one, and is found by its digits when the visitor is to be erased."""
+    data = {**shop.event()["data"], "visitor": {"id": 4711}}
+    answer = shop.call("POST", "/v1/events", {"type": CLICK, "data": data})
+    assert answer.status == 202, answer.json
+    number = ids.parse("evt_", answer.json["id"])
+    account_id = ids.parse("acc_", shop.id)
+    event = site.run(site.app.store.records.event(account_id, number))
+    assert event.visitor_id == "4711"
+    assert json.loads(event.data)["visitor"]["id"] == 4711

@@ -354,4 +354,6 @@ def _visitor(value: Any, pointer: tuple[str, ...] | None) -> str | None:
         if not isinstance(value, dict) or key not in value:
             return None
         value = value[key]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # 7 and "7" are one visitor
     return value[:256] if isinstance(value, str) else None
