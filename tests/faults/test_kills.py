@@ -1,4 +1,4 @@
-"""`kill -9` at every failpoint of deliveries: nothing accepted is lost, and a receiver sees twice only what had to be."""
+"""`kill -9` at every failpoint of deliveries: nothing is lost, and a receiver sees twice only what had to be."""
 
 from pathlib import Path
 
