@@ -7,7 +7,9 @@ in production, passing costs one comparison.
 import os
 import signal
 
-NAMES = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle", "before_mail", "after_mail")
+DELIVERING = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
+MAILING = ("before_mail", "after_mail")
+NAMES = DELIVERING + MAILING
 
 _name, _, _count = os.environ.get("TOCSIN_FAILPOINT", "").partition(":")
 _left = int(_count or 1)

@@ -176,6 +176,8 @@ def test_tokens_that_cannot_be(visits: LocalShop) -> None:
     made = visits.webhook(HOOK, secret=TOKEN, options={"signature": "hmac"})
     path = f"/v1/webhooks/{made['id']}"
     refused(visits.call("PATCH", path, {"headers": {HEADER: TOKEN}}), "header_refused", where, "/options/signature")
+    to_token = {"options": {"signature": "token"}, "headers": {HEADER: "x" * 257}}
+    refused(visits.call("PATCH", path, to_token), "secret_invalid", where)
     assert visits.change(made["id"], headers={HEADER: TOKEN}, options={"signature": "token"})["headers"] == {}
 
 

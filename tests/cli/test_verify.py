@@ -136,6 +136,17 @@ def test_dialects_are_found_by_their_headers(terminal: Terminal) -> None:
     assert check(terminal, "body.json", *own, secret="s3cret").code == 0
 
 
+def test_a_spoilt_header_is_no_other_dialects(terminal: Terminal) -> None:
+    """A digest without its dialect's prefix is told as that, though it would do in a header that `visits` has named."""
+    (terminal.folder / "body.json").write_bytes(BODY)
+    digest = hmac.digest(b"s3cret", BODY, "sha256").hex()
+    for header, profile in (("X-CloakRadar-Signature", "cloakradar"), ("Cue-Signature", "cue")):
+        ran = check(terminal, "body.json", "--header", f"{header}: {digest}", secret="s3cret")
+        assert ran.code == 6
+        assert f"not verified ({profile}): malformed_header" in ran.err
+        assert "the digest itself is right" in ran.err
+
+
 def test_unsigned(terminal: Terminal) -> None:
     """A request without any signature is not verified, and that is said."""
     (terminal.folder / "body.json").write_bytes(BODY)

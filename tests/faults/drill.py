@@ -80,7 +80,7 @@ def plan(failpoint: str, seed: int) -> Plan:
     }
     kills = [f"{failpoint}:{rng.randint(1, latest[failpoint])}"]
     if not quiet and rng.random() < 0.4:  # and again, while it recovers or soon after
-        kills.append(f"{rng.choice(failpoints.NAMES)}:{rng.randint(1, 3)}")
+        kills.append(f"{rng.choice(failpoints.DELIVERING)}:{rng.randint(1, 3)}")
     return Plan(
         failpoint=failpoint,
         seed=seed,

@@ -1,4 +1,4 @@
-"""`kill -9` at every named failpoint: nothing accepted is lost, and a receiver sees twice only what had to be."""
+"""`kill -9` at every failpoint of deliveries: nothing is lost, and a receiver sees twice only what had to be."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tocsin import failpoints
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     one = metafunc.config.getoption("seed")
     seeds = range(metafunc.config.getoption("seeds")) if one is None else [one]
-    metafunc.parametrize("failpoint", failpoints.NAMES)
+    metafunc.parametrize("failpoint", failpoints.DELIVERING)
     metafunc.parametrize("seed", seeds)
 
 

@@ -19,7 +19,8 @@ from tocsin.model import Account, Notice, NoticeKind, Webhook, WebhookState
 from tocsin.store.port import WebhookEdit
 from tocsin.telemetry import Metrics
 
-AT_ONCE_S = 0.3  # of a mail server on loopback: longer is a hang
+PATIENT_S = 30.0  # where nothing hangs, a busy machine may take its time
+HASTY_S = 0.4  # where something hangs
 
 
 class Desk:
@@ -45,7 +46,7 @@ class Desk:
         """A mailer as after a start of the server."""
         store = self.world.store
         self.mailer = Mailer(
-            server=MailServer(self.url, **{"timeout_s": AT_ONCE_S, **server}),
+            server=MailServer(self.url, **{"timeout_s": PATIENT_S, **server}),
             notices=store.notices,
             accounts=store.accounts,
             webhooks=store.webhooks,

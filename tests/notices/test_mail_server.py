@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.notices.conftest import AT_ONCE_S
+from tests.notices.conftest import HASTY_S, PATIENT_S
 from tests.sender.certificates import Authority
 from tests.support.mail import DROP, HANG, MailHost
 from tocsin.engine.mail_server import Answer, Fate, MailServer, MailTrouble, on_the_wire
@@ -31,13 +31,13 @@ def certificate(authority: Authority) -> ssl.SSLContext:
 
 
 async def hand_in(url: str, ca_file: Path | None = None, recipient: str = "ops@example.com") -> tuple[str, Answer]:
-    connection = await MailServer(url, ca_file and str(ca_file), timeout_s=AT_ONCE_S * 5).connect()
+    connection = await MailServer(url, ca_file and str(ca_file), timeout_s=PATIENT_S).connect()
     answer = await connection.send(recipient, MAIL)
     await connection.quit()
     return connection.how, answer
 
 
-async def trouble(url: str, ca_file: Path | None = None, timeout_s: float = AT_ONCE_S * 5) -> str:
+async def trouble(url: str, ca_file: Path | None = None, timeout_s: float = PATIENT_S) -> str:
     with pytest.raises(MailTrouble) as raised:
         await MailServer(url, ca_file and str(ca_file), timeout_s=timeout_s).connect()
     await asyncio.sleep(0.01)  # hangs up before the server ends, which holds up this loop
@@ -131,7 +131,7 @@ async def test_nobody_there(host: MailHost):
     assert "cannot be spoken with" in await trouble("smtp://127.0.0.1:1/?from=a@example.com")
     with MailHost() as other:
         other.silent = True
-        assert "imed out" in await trouble(other.url(), timeout_s=AT_ONCE_S)
+        assert "imed out" in await trouble(other.url(), timeout_s=HASTY_S)
 
 
 async def test_another_protocol(authority: Authority, certificate: ssl.SSLContext, host: MailHost):
@@ -139,7 +139,7 @@ async def test_another_protocol(authority: Authority, certificate: ssl.SSLContex
     assert "cannot be spoken with" in await trouble(host.url().replace("smtp:", "smtps:"))
     with MailHost(tls=certificate, implicit=True) as other:
         assert "cannot be spoken with" in await trouble(
-            other.url().replace("smtps:", "smtp:"), authority.ca_file, timeout_s=AT_ONCE_S
+            other.url().replace("smtps:", "smtp:"), authority.ca_file, timeout_s=HASTY_S
         )
 
 
@@ -166,7 +166,7 @@ async def test_what_answers_mean(host: MailHost, command: str, answers: list[str
 async def test_a_conversation_that_breaks_off(host: MailHost, what: str):
     """Whether the mail was taken is unknown: it is to be sent again, over another connection."""
     host.script("DATA", what)
-    connection = await MailServer(host.url(), timeout_s=AT_ONCE_S / 2).connect()
+    connection = await MailServer(host.url(), timeout_s=HASTY_S).connect()
     answer = await connection.send("ops@example.com", MAIL)
     assert (answer.fate, answer.well) == (Fate.LATER, False)
     assert answer.reason.startswith("the conversation broke off: ")

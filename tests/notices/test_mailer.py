@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.notices.conftest import AT_ONCE_S, Desk
+from tests.notices.conftest import HASTY_S, Desk
 from tests.support.mail import DROP, HANG, MailHost
 from tocsin.engine.mailer import KEPT_MS
 from tocsin.errors import Unavailable
@@ -136,6 +136,7 @@ async def test_a_refused_sender_is_the_servers_trouble(desk: Desk, host: MailHos
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_a_conversation_that_breaks_off_is_begun_again(desk: Desk, host: MailHost, command: str, trouble: str):
     """A server that hangs or hangs up costs that mail a wait and all others a short pause."""
+    desk.sit(timeout_s=HASTY_S)
     await desk.stopped()
     await desk.stopped()
     host.script(command, trouble)
@@ -184,6 +185,24 @@ async def test_an_unreachable_server_is_asked_less_and_less(desk: Desk, host: Ma
     desk.sit()
     await desk.mailer.send_due()
     assert len(host.mails) == 1
+
+
+async def test_a_mail_that_is_taken_begins_the_pauses_anew(desk: Desk, host: MailHost):
+    """A server that had one bad hour is not waited for as if it had a bad day."""
+    pauses = []
+    await desk.stopped()
+    for answer in ("553 no", "553 no", None, "553 no"):
+        if answer is None:
+            await desk.mailer.send_due()
+            assert len(host.mails) == 1
+            await desk.stopped()
+            continue
+        host.script("MAIL", answer)
+        again = await desk.mailer.send_due()
+        assert again is not None
+        pauses.append((again - desk.world.now) // 1000)
+        desk.world.clock.advance(600)
+    assert pauses == [10, 30, 10]
 
 
 async def test_old_news_is_dropped(desk: Desk, host: MailHost, caplog: pytest.LogCaptureFixture):
@@ -289,13 +308,14 @@ async def test_a_stop_waits_for_the_mail_under_way_only(desk: Desk, host: MailHo
     await desk.mailer.stop()
     assert time.monotonic() - began < 30
     assert len(await desk.waiting()) == 3
-    await desk.restart(timeout_s=AT_ONCE_S)
+    await desk.restart()
     await desk.mailer.send_due()
     assert len(host.mails) == 3
 
 
 async def test_the_loop_goes_on_while_a_server_hangs(desk: Desk, host: MailHost):
     """Nothing else waits for a mail server that does not answer."""
+    desk.sit(timeout_s=HASTY_S)
     await desk.stopped()
     host.script("MAIL", HANG)
     sending = asyncio.create_task(desk.mailer.send_due())

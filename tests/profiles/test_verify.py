@@ -404,8 +404,8 @@ def test_another_secret_is_wrong(deliver: Any, vendor: str) -> None:
 
 
 def test_a_body_too_large_to_look_into_is_refused_at_once(deliver: Any) -> None:
-    """Beyond a mebibyte nothing is tried out: an unsigned request cannot make a receiver work."""
-    headers, body, secret = deliver("standard", b'{"a":"%b"}' % (b"x" * (1 << 20)))
+    """Beyond 256 KiB nothing is tried out: an unsigned request cannot make a receiver work."""
+    headers, body, secret = deliver("standard", b'{"a":"%b"}' % (b"x" * (256 << 10)))
     assert verify(headers, body, secret, now=AT_S).type == "ad.click"
     assert refused(headers, body + b"\n", secret).cause is Cause.WRONG_SECRET
 

@@ -311,7 +311,7 @@ CODES: Mapping[str, Cause] = {
     "secret_invalid": Cause(
         422,
         "The secret does not have the profile's form",
-        "For standard: whsec_ and 24 to 64 random bytes in base64.",
+        "standard: whsec_ and 24 to 64 random bytes in base64. The others: up to 256 visible ASCII characters.",
         "Leave it out to have one made.",
     ),
     "idempotency_key_invalid": Cause(

@@ -185,6 +185,7 @@ async def get_webhook(call: Call) -> Reply:
         "unknown_event_type",
         "filter_invalid",
         "header_refused",
+        "secret_invalid",
         "option_invalid",
         "changed_meanwhile",
     ),
@@ -193,7 +194,8 @@ async def change_webhook(call: Call) -> Reply:
     """Change a webhook.
 
     A merge patch (RFC 7396): what is left out stays, null removes. In force for every event accepted after the answer.
-    The secret is changed by rotate-secret, the channel not at all.
+    The secret is changed by rotate-secret (where it is a token, also as the header that carries it), the channel not at
+    all.
     """
     webhook = await call.services.control.webhooks.change(call.actor, call.account_id, webhook_id_of(call), call.body)
     return Reply(200, WebhookShown(**fields(call, webhook)))

@@ -146,7 +146,7 @@ def _html(
     paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in follows)
     if commands:
         shown = "<br>\n".join(escape(command) for command in commands)
-        paragraphs += f'<p style="font-family:monospace;word-break:break-all">{shown}</p>\n'
+        paragraphs += f'<p style="font-family:monospace;font-size:13px;word-break:break-all">{shown}</p>\n'
     if link:
         paragraphs += f'<p><a href="{escape(link)}">The webhook, through the API</a></p>\n'
     return (

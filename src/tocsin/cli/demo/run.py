@@ -91,9 +91,9 @@ class Demonstration:
             await self._publish_again(tenant, rest[:_REPEATED])
         limits_s = [tenant.profile.timeout_s for tenant in self.tenants if "hangs" in tenant.webhooks]
         self._say(
-            f"{len(self._accepted)} events are accepted, {self._refused_duplicates} repeated ones were recognised. "
-            f"The receiver that hangs is given up after {min(limits_s):g} to {max(limits_s):g} s, by the profile …"
+            f"{len(self._accepted)} events are accepted, {self._refused_duplicates} repeated ones were recognised."
         )
+        self._say(f"Receivers that hang are given up after {min(limits_s):g} to {max(limits_s):g} s, by the profile …")
         await self._await_fates(deadline)
         rows = [await self._judge(tenant, part) for tenant, part in self._played()]
         return Report(
@@ -263,14 +263,13 @@ class Demonstration:
                 else f"{self._refused_duplicates} of {repeated} were recognised",
             ),
             Check(
-                "a copy with one byte changed does not verify (where a token is the signature: with another token)",
+                "a copy with one byte changed does not verify; with a token, one of the token",
                 self._forged(),
             ),
         ]
         checks += [
             Check(
-                f"{tenant.profile.name}: a later event says why it did not go to the webhook that is {stopped}, and is "
-                "kept",
+                f"{tenant.profile.name}: a later event is kept, and says that its webhook was {stopped}",
                 await self._why(tenant, stopped),
             )
             for tenant in self.tenants

@@ -133,7 +133,7 @@ def _judge(arrived: _Arrived, ranked: Sequence[Profile], terms: _Terms, *, named
             return verdict
         refused.append(verdict)
     if named:
-        return refused[0]
+        return _spoken_otherwise(arrived, refused[0]) or refused[0]
     for verdict in refused:
         if verdict.cause not in _NOT_ITS_HEADERS:
             return verdict
@@ -145,6 +145,18 @@ def _judge(arrived: _Arrived, ranked: Sequence[Profile], terms: _Terms, *, named
     )
     claims = _claims(arrived, None)
     return Verdict(verified=False, cause=Cause.MISSING_HEADER, sentence=sentence, id=claims.id, type=claims.type)
+
+
+def _spoken_otherwise(arrived: _Arrived, verdict: Verdict) -> Verdict | None:
+    """Where the header of one of the installed dialects, which the SDK does not know, is there instead."""
+    if verdict.cause != Cause.MISSING_HEADER:
+        return None
+    for name in profiles.names():
+        header = dialect_of(profiles.load(name)).header
+        if name != verdict.profile and header in arrived.given:
+            sentence = f"{verdict.sentence}; but {header} is there: the sender speaks {name!r}"
+            return msgspec.structs.replace(verdict, cause=Cause.OTHER_DIALECT, sentence=sentence)
+    return None
 
 
 def _likeness(arrived: _Arrived, dialect: Dialect) -> int:
@@ -222,9 +234,12 @@ def _rotation_note(
 def _judge_headers(arrived: _Arrived, dialect: Dialect, terms: _Terms, claims: _Claims) -> Verdict:
     """Where a webhook may name the signature's header, and the usual one is missing: any header that fits.
 
-    This is for looking on. A receiver knows which header it has chosen, and must look at no other.
+    This is for looking on. A receiver knows which header it has chosen, and must look at no other. What looks nothing
+    like this dialect, and what stands in another dialect's header, is that one's to judge.
     """
-    for name in [*arrived.given][:_TRIED_HEADERS]:
+    theirs = {dialect_of(profiles.load(name)).header for name in profiles.names()}
+    likely = _likeness(arrived, dialect) > 0
+    for name in [name for name in arrived.given if likely and name not in theirs][:_TRIED_HEADERS]:
         try:
             return _verified(arrived, dialect, terms, name)
         except VerificationError:

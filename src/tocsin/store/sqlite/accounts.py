@@ -1,5 +1,6 @@
 """Accounts and their keys."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tocsin.clock import Millis
@@ -107,7 +108,7 @@ class SqliteAccounts:
 
     async def profiles(self) -> Mapping[str, int]:
         rows = await self._readers.do(lambda db: db.rows(_ACCOUNT["profiles"], ()))
-        return {str(profile): int(count) for profile, count in rows}
+        return Counter(profile for (profile,) in rows)
 
     async def change(self, account: Account, change: Change) -> Account:
         def write(db: WritingDatabase) -> Account:

@@ -16,7 +16,7 @@ SELECT id, name, profile, timezone, external_id, notify_email, settings, config_
 FROM account WHERE id < ? AND removed_at IS NULL ORDER BY id DESC LIMIT ?;
 
 -- name: profiles
-SELECT profile, count(*) FROM account WHERE removed_at IS NULL GROUP BY profile;
+SELECT profile FROM account WHERE removed_at IS NULL;
 
 -- name: change
 UPDATE account SET
