@@ -144,7 +144,8 @@ def run_day(
             for made, result in zip(together, results, strict=True):
                 _take(outcome, recount, seen, made, result)
             if (done := sum(outcome.activities.values())) // _SAY_EVERY > (done - len(together)) // _SAY_EVERY:
-                say(f"{done:,} activities, {time.perf_counter() - began:.0f} s …")
+                took_s = time.perf_counter() - began
+                say(f"{done:,} activities, {took_s:.0f} s, {time.process_time():.0f} of them at work …")
         outcome.posting_s = time.perf_counter() - began
         outcome.recount = recount.summary()
         clock.advance((BEGINS + DAY_MS - clock.now_ms()) / 1000 + 1)
