@@ -138,6 +138,7 @@ class App:
             directory=self.directory,
             departures=departures,
             complete=partial(normalise, knowledge=knowledge),
+            ready=self.knowledge_watch.ready,
             firing=firing.load,
             clock=clock,
             id_source=id_source,

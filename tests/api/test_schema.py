@@ -43,6 +43,13 @@ CHECKS = [
 # The same requests in every run: a failure is then one of the change that was made.
 BOUNDS = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
+_ALERT: dict[str, Any] = {
+    "metric": {"const": "clicks"},
+    "op": {"const": ">"},
+    "threshold": {"const": "5"},
+    "window_s": {"const": 3600},
+}
+
 # What makes the requests of sequences succeed.
 NARROW: dict[str, Any] = {
     "NewKey": {"scopes": {"const": ["read"]}},
@@ -65,8 +72,12 @@ NARROW: dict[str, Any] = {
     "PreviewAsked": {"type": {"const": CLICK}, "event_id": {"const": None}},
     "Rotation": {"secret": {"const": None}},
     "DisableAsked": {"reason": {"const": "a test"}},
+    "NewAlert": _ALERT,
+    "AlertBacktestAsked": _ALERT,
+    "WebhookBacktestAsked": {"webhook_id": {"const": None}, "events": {"const": ["*"]}, "filter": {"const": None}},
 }
 
+_NOUNS = [["webhooks"], ["events"], ["deliveries"], ["keys"], ["alerts"]]
 _OPERATORS = {one.id for one in routes.OPERATIONS if one.access == "operator"}
 _PROFILES = {one.id: profile_of(one) for one in routes.OPERATIONS}
 
@@ -109,7 +120,7 @@ def narrowed() -> Any:
         schemas[name]["properties"] |= properties
         schemas[name]["required"] = [*properties]
     for path in list(found["paths"]):
-        if path.split("/")[2:3] not in (["webhooks"], ["events"], ["deliveries"], ["keys"]):
+        if path.split("/")[2:3] not in _NOUNS:
             del found["paths"][path]
     del found["paths"]["/v1/events/batch"]
     del found["paths"]["/v1/keys"]["get"]  # it would lead to the key that the run itself uses, and revoke it

@@ -44,6 +44,18 @@ def test_an_address_is_known_by_the_package(ip: str, facts: AddressFacts) -> Non
     assert Knowledge().address(ip) == facts
 
 
+def test_what_is_loaded_waits_for_nothing_at_the_first_look() -> None:
+    """Everything that a look needs is there after `load`; without it the first look reads it."""
+    agents._parser.cache_clear()
+    agents._crawlers.cache_clear()
+    knowledge = Knowledge()
+    knowledge.load()
+    found = [agents._parser.cache_info().misses, agents._crawlers.cache_info().misses]
+    assert knowledge.agent("curl/8.5.0").bot == "curl"
+    assert knowledge.address("52.95.110.1").hosting == "Amazon AWS"
+    assert [agents._parser.cache_info().misses, agents._crawlers.cache_info().misses] == found == [1, 1]
+
+
 # --- addresses: a user's files ---------------------------------------------------------------------------------------
 
 

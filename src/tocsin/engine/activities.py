@@ -11,7 +11,7 @@ decisions about an account know nothing of each other; of other processes the st
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tocsin.clock import Clock, Millis
@@ -83,15 +83,18 @@ class Activities:
         directory: Directory,
         departures: Departures,
         complete: Complete,
+        ready: Callable[[], Awaitable[None]],
         firing: Callable[[Profile], Firing],
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
     ) -> None:
+        """`ready`: what `complete` looks things up in can be asked without waiting."""
         self._triggers = triggers
         self._directory = directory
         self._departures = departures
         self._complete = complete
+        self._ready = ready
         self._firing = firing
         self._clock = clock
         self._id_source = id_source
@@ -135,9 +138,10 @@ class Activities:
             Unavailable: nothing was taken; come again.
         """
         await self._directory.view(account_id)
-        self._check_room()
         if not items:
             return ()
+        await self._ready()
+        self._check_room()
         posting = Posting(len(items), asyncio.get_running_loop().create_future())
         for begin in range(0, len(items), _AT_A_TIME):
             if begin:

@@ -1,4 +1,9 @@
-"""Keeps what is known of addresses in step with a user's files, which others renew while the server runs."""
+"""Reads what is known of addresses and user agents beside everything else: the packages when they are first needed, a
+user's files whenever they change.
+
+Reading is a thread's, so that what the loop has to do meanwhile, deliveries above all, goes on. The packages' patterns
+are built in a few calls that let nothing else of the process run, the longest of some 100 ms; beside the rest it does.
+"""
 
 import asyncio
 import logging
@@ -13,11 +18,28 @@ _ROUND_S = 60.0
 
 
 class KnowledgeWatch:
-    """Looks once a minute; reading goes on beside everything else. Without files of a user there is nothing to do."""
+    """Looks at a user's files once a minute; without any there is nothing to look at."""
 
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
         self._task: asyncio.Task[None] | None = None
+        self._loading: asyncio.Future[None] | None = None
+        self._loaded = False
+
+    async def ready(self) -> None:
+        """Returns once everything can be looked up at once; whoever needs it first has it loaded, all wait for that."""
+        if self._loaded:
+            return
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(asyncio.to_thread(self._knowledge.load))
+        loading = self._loading
+        try:
+            await asyncio.shield(loading)
+        except Exception:
+            if self._loading is loading:
+                self._loading = None  # the next one tries again
+            raise
+        self._loaded = True
 
     def start(self) -> None:
         if self._knowledge.sources:

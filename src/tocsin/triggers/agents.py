@@ -131,6 +131,12 @@ def _version(major: str | None, minor: str | None) -> str | None:
     return None if major is None else major if minor is None else f"{major}.{minor}"
 
 
+def load() -> None:
+    """Reads the packages, unless they are."""
+    _parser()
+    _crawlers()
+
+
 @cache
 def _parser() -> Parser:
     # Loaded when they are needed, which in a server without activity is never.

@@ -6,8 +6,9 @@ and few VPNs. Who needs more has a file of their own: `address_files`. Part of i
 its makers show no record (its NOTICE says so), one more reason why it is behind this interface.
 User agents: `agents`.
 
-Everything is looked up in memory and remembered, within bounds. The packages are loaded at the first look, so a server
-without activity pays nothing for them; a user's files are read at the start, so that one that is broken stops it.
+Everything is looked up in memory and remembered, within bounds. The packages are loaded by `load`, or else at the first
+look, so a server without activity pays nothing for them; a user's files are read at the start, so that one that is
+broken stops it.
 """
 
 import ipaddress
@@ -28,6 +29,7 @@ _AGENTS = 16_384
 _ADDRESSES = 16_384
 
 _NOTHING = AddressFacts()
+_ANY = ipaddress.IPv4Address("192.0.2.1")
 
 
 class Knowledge:
@@ -48,6 +50,11 @@ class Knowledge:
     def address(self, ip: str) -> AddressFacts:
         """Nothing is known of what is no address, nor of private and reserved ones but by a user's files."""
         return self._address(ip)
+
+    def load(self) -> None:
+        """Reads the packages, unless they are: a third of a second, after which no look waits for anything."""
+        agents.load()
+        iporigin.classify(_ANY)
 
     def refresh(self) -> bool:
         """Reads the user's files again if one has changed; whether it did. Those who ask meanwhile get the old answer.
