@@ -77,7 +77,7 @@ NARROW: dict[str, Any] = {
     "WebhookBacktestAsked": {"webhook_id": {"const": None}, "events": {"const": ["*"]}, "filter": {"const": None}},
 }
 
-_NOUNS = [["webhooks"], ["events"], ["deliveries"], ["keys"], ["alerts"]]
+_NOUNS = [["webhooks"], ["events"], ["deliveries"], ["keys"], ["alerts"], ["postback-tokens"]]
 _OPERATORS = {one.id for one in routes.OPERATIONS if one.access == "operator"}
 _PROFILES = {one.id: profile_of(one) for one in routes.OPERATIONS}
 
