@@ -54,7 +54,7 @@ class Knowledge:
     def load(self) -> None:
         """Reads the packages, unless they are: a third of a second, after which no look waits for anything."""
         agents.load()
-        iporigin.classify(_ANY)
+        iporigin.classify(_ANY)  # type: ignore[no-untyped-call]
 
     def refresh(self) -> bool:
         """Reads the user's files again if one has changed; whether it did. Those who ask meanwhile get the old answer.
