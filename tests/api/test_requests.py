@@ -43,7 +43,9 @@ def test_hostile_bodies_get_a_clear_answer(site: Site, shop: LocalShop, operatio
     if profile_of(operation) != "standard":
         shop = site.operator.shop(profile=profile_of(operation))
     made = shop.webhook(HOOK)["id"]
-    path = operation.path.format(webhook_id=made, account_id=shop.id, name="order.paid")
+    path = operation.path.format(
+        webhook_id=made, account_id=shop.id, name="order.paid", offer="7", campaign="7", partner="7"
+    )
     api = site.operator if operation.path == "/v1/accounts" else shop
     answer = api.call(operation.method, path, HOSTILE[name])
     strict = operation.body.__struct_config__.forbid_unknown_fields

@@ -293,7 +293,16 @@ def test_what_is_remembered_of_an_address_is_bounded() -> None:
     assert until == AT + 9_999 * 6 + 300_000 + 86_400_000
     value, until = puts["network:203.0.113.0/24|7"]
     assert len(value) < 128
-    assert until == AT + 9_999 * 6 + 300_000 + 600_000
+    assert until == AT + 9_999 * 6 + 300_000 + 86_400_000
+
+
+def test_files_that_are_posted_hour_by_hour_are_compared_with_one_another() -> None:
+    """Clicks of one pattern count together where the server saw them an hour apart, in one file and the next."""
+    account = Account()
+    for n in range(4):
+        account.take(activity(n, accepted_at=3_600, ip=f"203.0.113.{n}", agent=f"agent {n}"))
+    decision = account.take(activity(4, accepted_at=7_200, ip="203.0.113.9", agent="agent"))
+    assert "same_ip_pattern" in dict(decision.judgement.reasons)
 
 
 def test_what_is_remembered_goes_by_acceptance() -> None:

@@ -167,7 +167,7 @@ def _compared(ctx: Context, activity: Activity) -> set[str]:
         ctx.state.put(
             network_key,
             NetworkClicks(tuple(sorted((*near, activity.at))[-_LATE * windows.same_ip_pattern :])),
-            until=Millis(known_until + windows.same_ip_pattern_s * 1000),
+            until=Millis(known_until + _longest_s(windows) * 1000),
         )
     return held
 
@@ -227,7 +227,13 @@ def _instant(click: tuple[int, int | None]) -> int:
 
 
 def _longest_s(windows: ScoringWindows) -> int:
-    return max(windows.rapid_clicks_s, windows.duplicate_click_s, windows.consistent_timing_s)
+    """Traffic may be posted hours after it happened, in files: what came with the one before is still to be compared.
+
+    So all clicks are remembered for the longest window there is, a day unless the account says otherwise.
+    """
+    return max(
+        windows.rapid_clicks_s, windows.duplicate_click_s, windows.consistent_timing_s, windows.same_ip_pattern_s
+    )
 
 
 def _mark(user_agent: object, campaign: str | None) -> int | None:
