@@ -9,10 +9,11 @@ import pytest
 
 from tests.triggers.house import House, item
 from tocsin.clock import Millis
+from tocsin.control.actor import SYSTEM
 from tocsin.engine.activities import Taken
 from tocsin.errors import Conflict, Defect, Invalid, NotFound, Unavailable
 from tocsin.model import AccountId
-from tocsin.store.port import TriggerWrite, Unstorable
+from tocsin.store.port import Page, TriggerWrite, Unstorable
 from tocsin.triggers import rules
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
@@ -185,6 +186,58 @@ async def test_a_stale_write_is_decided_again(house: House):
     assert taken.judgement
     assert taken.judgement.score == 41
     assert len(await house.events()) == 1
+
+
+async def test_what_was_decided_by_settings_that_are_no_more_is_decided_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    """Another process changed the account: what comes after counts by its new settings, also if nothing fires."""
+
+    def by_zone(ctx: Context, _: Activity) -> None:
+        _add(ctx, f"in:{ctx.timezone.key}")
+
+    monkeypatch.setitem(rules.RULES, Kind.CLICK, (by_zone,))
+    house.fire({})
+    await house.taken(item())
+    moved = msgspec.structs.replace(house.account, timezone="Europe/Berlin")
+    await house.app.store.accounts.change(moved, SYSTEM.change(house.now, "account.changed", "acc"))
+    await house.taken(item())
+    await house.taken(item())
+    assert await house.value("in:UTC", Count) == Count(1)
+    assert await house.value("in:Europe/Berlin", Count) == Count(2)
+
+
+async def test_of_changes_decided_together_those_that_change_something_are_audited(house: House):
+    """In one transaction with activities and with each other, whatever becomes of the others."""
+
+    def nothing(ctx: Context) -> None:
+        ctx.state.get("total", Count)
+
+    def fails(ctx: Context) -> None:
+        _add(ctx, "total")
+        raise Invalid("not this one")
+
+    def adds(ctx: Context) -> int:
+        return _add(ctx, "total")
+
+    changes: dict[str, Callable[[Context], object]] = {
+        "adds": adds,
+        "nothing": nothing,
+        "fails": fails,
+        "twice": adds,
+    }
+    results = await asyncio.gather(
+        house.taken(item()),
+        *(
+            house.app.activities.configure(house.account.id, how, SYSTEM.change(house.now, name, "x"))
+            for name, how in changes.items()
+        ),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results[1:]] == [int, type(None), Invalid, int]
+    audit = await house.app.store.records.audit(house.account.id, Page(limit=9))
+    assert [entry.action for entry in reversed(audit) if entry.subject == "x"] == ["adds", "twice"]
+    assert await house.value("total", Count) == Count(3)
 
 
 async def test_a_webhook_gets_what_fires_by_its_filter(house: House):
