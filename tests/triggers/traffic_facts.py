@@ -55,6 +55,7 @@ class Account:
         self.ctx = Context(self.state, settings or TriggerSettings(), UTC, wanted)
 
     def take(self, one: Activity) -> Decision:
+        self.state.now = one.accepted_at
         while True:
             try:
                 decision = decide(self.ctx, one)
