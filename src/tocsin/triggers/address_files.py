@@ -53,9 +53,8 @@ class Ranges:
         self._labels = tuple(labels)
         self._sides: dict[int, tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}
         for version in (4, 6):
-            ranges = list(
-                _disjoint((start, end, labels[label]) for (of, start, end), label in networks.items() if of == version)
-            )
+            found = ((start, end, labels[label]) for (of, start, end), label in networks.items() if of == version)
+            ranges = list(_disjoint(_in_order(found, version)))
             starts, ends = [one[0] for one in ranges], [one[1] for one in ranges]
             # Addresses of IPv6 fit no machine word.
             small = version == 4
@@ -75,11 +74,23 @@ class Ranges:
         return sum(len(starts) for starts, _, _ in self._sides.values())
 
 
+def _in_order(networks: Iterable[tuple[int, int, int]], version: int) -> Iterator[tuple[int, int, int]]:
+    """By their start, the largest first. Sorted in many small steps: while one sorts, no other thread of the process
+    runs, and two hundred thousand networks at once would hold deliveries up for half a second.
+    """
+    low = 16 if version == 4 else 96
+    near: dict[int, list[tuple[int, int, int]]] = {}
+    for one in networks:
+        near.setdefault(one[0] >> low, []).append(one)
+    for high in sorted(near):
+        yield from sorted(near.pop(high), key=lambda one: (one[0], -one[1]))
+
+
 def _disjoint(networks: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Networks lie within one another or apart, never across: those that are open are a stack."""
+    """Of networks in order. They lie within one another or apart, never across: those that are open are a stack."""
     around: list[tuple[int, int]] = []  # the ends and labels of the networks that hold what comes next
     told = 0  # everything before this is done
-    for start, end, label in sorted(networks, key=lambda one: (one[0], -one[1])):
+    for start, end, label in networks:
         while around and around[-1][0] < start:
             outer_end, outer_label = around.pop()
             if told <= outer_end:
