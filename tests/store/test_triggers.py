@@ -140,6 +140,30 @@ async def test_counting_at_the_same_time_counts_all(world: World):
     assert (await read(world, account, "n")).values == {"n": b"50"}
 
 
+async def test_what_is_read_is_of_one_commit(world: World):
+    """Readers never see a part of a write, nor go back in time, while what was written is merged beside them."""
+    account = await world.account()
+    keys = [f"k{i}" for i in range(8)]
+    await write(world, account, puts=dict.fromkeys(keys, (b"0", None)))
+    done = False
+
+    async def look() -> int:
+        seen, n = 0, 0
+        while not done:
+            (value,) = set((await read(world, account, *keys)).values.values())
+            scanned = {value for _, value in await world.store.triggers.scan(account.id, "k", "", 99)}
+            assert value is not None
+            assert seen <= int(value) <= int(*scanned)
+            seen, n = int(*scanned), n + 1
+        return n
+
+    readers = [asyncio.create_task(look()) for _ in range(3)]
+    for i in range(1, 150):
+        await write(world, account, puts=dict.fromkeys(keys, (b"%d" % i, None)))
+    done = True
+    assert min(await asyncio.gather(*readers)) > 10
+
+
 async def test_a_write_with_an_event_matched_by_old_settings_is_stale(world: World):
     """If the account changed since an event was matched, nothing of that account's write is there."""
     account, other = await world.account(), await world.account()
