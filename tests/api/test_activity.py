@@ -1,6 +1,7 @@
 """`POST /v1/activity`: one or a batch, each accepted or refused on its own."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -157,6 +158,33 @@ def test_an_idempotency_key_repeats_the_answer(shop: LocalShop):
     again = shop.call("POST", "/v1/activity", click(), headers=headers)
     assert again.json == first.json
     assert again.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        click(external_id="a", signals={"webdriver": True}),
+        {"activities": [click(external_id="a"), {"kind": "clik"}, click(external_id="a")]},
+        {"activities": [click(external_id="a")], "kind": "click"},
+        {"activities": []},
+        click(visitor={"ip": "nowhere"}),
+        {},
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 2_000,
+        b"[]",
+    ],
+)
+def test_plain_requests_are_answered_as_all_others(shop: LocalShop, site: Site, body: Json | bytes):
+    """The short way in and the framework's give the same answer, but for the ids."""
+    twin = site.operator.shop()
+    plain = shop.call("POST", "/v1/activity", body)
+    other = twin.call("POST", "/v1/activity", body, headers={"Tocsin-Account": twin.id})
+    assert (plain.status, sorted(plain.headers)) == (other.status, sorted(other.headers))
+    assert plain.headers["content-type"] == other.headers["content-type"]
+    made = re.compile(r"(act|evt|req)_[0-9a-z]{13}")
+    assert made.sub("", json.dumps(plain.json)) == made.sub("", json.dumps(other.json))
 
 
 def test_amounts_are_exact_and_the_rest_is_json(shop: LocalShop):

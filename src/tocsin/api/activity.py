@@ -14,12 +14,14 @@ from tocsin.api import wire
 from tocsin.api.activity_examples import EXAMPLES
 from tocsin.api.operations import MAX_BATCH_BYTES, Access, Answer, Call, Reply, operation
 from tocsin.api.problems import Problem, problem
+from tocsin.api.services import Services
 from tocsin.api.wire import ActivityIdText, EventIdText
 from tocsin.clock import Millis
 from tocsin.control.values import ExternalId, Instant, millis
 from tocsin.engine.activities import NewItem, Taken
 from tocsin.errors import Fault, NotFound, Unavailable
 from tocsin.faults import Open, faults_of, invalid
+from tocsin.model import AccountId
 from tocsin.nearest import did_you_mean
 from tocsin.profiles.jsjson import stabilise
 from tocsin.telemetry import raise_by
@@ -165,27 +167,35 @@ async def post_activity(call: Call) -> Reply:
     One, or up to 1000 as `activities`. Counters, states and the events that fire are one transaction: posted again
     under the same `external_id`, nothing is counted or fired twice.
     """
-    asked: ActivityRaw = call.body
+    return Reply(202, await take_activity(call.services, call.account_id, call.body, call.raw, call.request_id))
+
+
+async def take_activity(
+    services: Services, account_id: AccountId, asked: ActivityRaw, body: bytes, request_id: str
+) -> ActivityResults:
+    """`asked` is what `body` was decoded into. Raises what a single activity is refused by, or a whole batch."""
     batch = asked.activities
     if isinstance(batch, UnsetType):
-        (outcome,) = await _take(call, [call.raw])
+        (outcome,) = await _take(services, account_id, [body])
         if isinstance(outcome, Exception):
             raise outcome
-        return Reply(202, ActivityResults(results=[_result(outcome)]))
+        return ActivityResults(results=[_result(outcome)])
     if not isinstance(asked.kind, UnsetType):
         raise invalid([Fault("/kind", "a batch has no kind: each of its activities has its own")])
-    outcomes = await _take(call, batch)
+    outcomes = await _take(services, account_id, batch)
     for error in (Unavailable, NotFound):  # none was taken; the account is gone
         if all(isinstance(outcome, error) for outcome in outcomes):
             raise _first_error(outcomes)
     results = [
-        _refusal(call, index, outcome) if isinstance(outcome, Exception) else _result(outcome)
+        _refusal(request_id, index, outcome) if isinstance(outcome, Exception) else _result(outcome)
         for index, outcome in enumerate(outcomes)
     ]
-    return Reply(202, ActivityResults(results=results))
+    return ActivityResults(results=results)
 
 
-async def _take(call: Call, bodies: Sequence[msgspec.Raw | bytes]) -> Sequence[Taken | Exception]:
+async def _take(
+    services: Services, account_id: AccountId, bodies: Sequence[msgspec.Raw | bytes]
+) -> Sequence[Taken | Exception]:
     """In order. Raises `NotFound`, `Unavailable`."""
     items: list[NewItem] = []
     found: list[Taken | Exception | None] = []
@@ -196,9 +206,9 @@ async def _take(call: Call, bodies: Sequence[msgspec.Raw | bytes]) -> Sequence[T
             items.append(read_item(bytes(body)))
             found.append(None)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this one's answer
-            raise_by(call.services.metrics.activities_refused, "unread")
+            raise_by(services.metrics.activities_refused, "unread")
             found.append(error)
-    taken = await call.services.activities.take(call.account_id, items)
+    taken = await services.activities.take(account_id, items)
     rest = iter(taken)
     return [next(rest) if one is None else one for one in found]
 
@@ -270,10 +280,10 @@ def _result(taken: Taken) -> ActivityResult:
     )
 
 
-def _refusal(call: Call, index: int, error: Exception) -> ActivityResult:
-    found = problem(error, call.request_id)
+def _refusal(request_id: str, index: int, error: Exception) -> ActivityResult:
+    found = problem(error, request_id)
     if found.status == 500:
-        fields = {"request_id": call.request_id, "operation": post_activity.id, "status": 500}
+        fields = {"request_id": request_id, "operation": post_activity.id, "status": 500}
         log.error("request_failed", exc_info=error, extra=fields)
     at = f"/activities/{index}"
     faults = tuple(Fault(at + fault.pointer, fault.detail) for fault in found.errors)

@@ -1,4 +1,4 @@
-"""The API as one ASGI callable: the publish route in front, Starlette's router behind it."""
+"""The API as one ASGI callable: the hot paths in front, Starlette's router behind it."""
 
 import re
 
@@ -8,7 +8,7 @@ from tocsin.api import pages, postbacks, routes
 from tocsin.api.bodies import Bodies
 from tocsin.api.endpoint import Endpoint, NotRouted
 from tocsin.api.operations import Operation
-from tocsin.api.publish import PATH, Publish
+from tocsin.api.publish import DOORS
 from tocsin.api.requests import Asgi, Receive, Scope, Send
 from tocsin.api.services import Services
 
@@ -32,12 +32,13 @@ def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
         redirect_slashes=False,
         default=NotRouted(services, routes.SURFACES),
     )
-    publish = Publish(services, bodies, router)
+    doors = {path: door(services, bodies, router) for path, door in DOORS.items()}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if scope["path"] == PATH and scope["method"] == "POST":
-                await publish(scope, receive, send)
+            door = doors.get(scope["path"])
+            if door is not None and scope["method"] == "POST":
+                await door(scope, receive, send)
             else:
                 await router(scope, receive, send)
         elif scope["type"] == "lifespan":
