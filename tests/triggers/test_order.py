@@ -235,18 +235,21 @@ def test_counters_equal_a_plain_recount_of_the_log(
         seen: set[str] = set()
         counted: Counter[tuple[str, str]] = Counter()
         spent: defaultdict[str, Decimal] = defaultdict(Decimal)
+        of_click: dict[str, str | None] = {}  # the offer that a conversion has from its click
         for row in await house.log(account_id):
             data = msgspec.json.decode(row.data)
-            campaign = data.get("campaign", {}).get("id")
+            campaign, offer_id = (data.get(noun, {}).get("id") for noun in ("campaign", "offer"))
             if row.kind == "conversion":
                 if data["conversion_id"] in seen:
                     continue  # the same one again, or a change of its status
                 seen.add(data["conversion_id"])
-                counted["conversion", data.get("offer", {}).get("id")] += 1
+                counted["conversion", offer_id or of_click.get(data.get("click_id"))] += 1
             elif row.kind == "spend":
                 spent[campaign] += Decimal(data["amount"])
             else:
                 counted[row.kind, campaign] += 1
+                if row.kind == "click":
+                    of_click[data["click_id"]] = offer_id
         for id_ in ("o1", "o2"):
             offer = await house.value(f"offer:{id_}", Offer, account_id)
             window = offer.windows.get("global") if offer else None
