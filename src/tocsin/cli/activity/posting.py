@@ -5,6 +5,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from tocsin.cli.activity.lines import Line
@@ -94,7 +95,27 @@ def _batches(lines: Iterable[Line], most: int) -> Iterator[Sequence[Line]]:
 
 
 def _post(client: Client, lines: Sequence[Line]) -> Sequence[Mapping[str, Any]]:
-    """One request, repeated under one `Idempotency-Key`, so that what had come through is not counted twice."""
+    """One request; what the server could not store of it is posted again, by itself."""
+    results = list(_request(client, lines))
+    for wait_s in _AGAIN_AFTER_S:
+        unstored = [at for at, result in enumerate(results) if _unstored(result)]
+        if not unstored:
+            break
+        say(f"{len(unstored)} could not be stored; trying again in {wait_s:g} s …")
+        time.sleep(wait_s)
+        again = _request(client, [lines[at] for at in unstored])
+        for at, result in zip(unstored, again, strict=True):
+            results[at] = result
+    return results
+
+
+def _unstored(result: Mapping[str, Any]) -> bool:
+    """Nothing is wrong with it: the server was."""
+    return "error" in result and result["error"]["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _request(client: Client, lines: Sequence[Line]) -> Sequence[Mapping[str, Any]]:
+    """Repeated under one `Idempotency-Key`, so that what had come through is not counted twice."""
     body = b'{"activities":[' + b",".join(line.body for line in lines) + b"]}"
     key = secrets.token_urlsafe(16)
     for wait_s in (*_AGAIN_AFTER_S, None):
