@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.json_values import floats, styles, values
 from tocsin.errors import Invalid, Malformed
 from tocsin.profiles.jsfaults import MAX_DEPTH, MAX_SAFE_INTEGER
-from tocsin.profiles.jsjson import ecmascript_number, stabilise
+from tocsin.profiles.jsjson import ecmascript_number, is_stable, stabilise
 
 
 def _tried(raw: bytes) -> tuple[bytes | None, Malformed | Invalid | None]:
@@ -36,6 +36,19 @@ def test_any_value_comes_out_as_javascript_writes_it(node: Any, value: Any, styl
     assert node.reparse(written) == written
     assert stabilise(written)[1] == written
     assert repr(parsed) == repr(orjson.loads(written))
+
+
+@settings(max_examples=400, deadline=None)
+@given(value=values | st.floats())
+@example(value={"n": math.inf})
+@example(value=[-math.inf, math.nan])
+def test_what_is_called_stable_needs_no_second_look(value: Any) -> None:
+    """A value that was made, not parsed: where it is stable, its bytes and the value stay as they are."""
+    if is_stable(value):
+        written = orjson.dumps(value)
+        again, looked_at = stabilise(written)
+        assert looked_at == written
+        assert repr(again) == repr(value)
 
 
 number_texts = st.from_regex(r"\A-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?\Z")

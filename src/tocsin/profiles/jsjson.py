@@ -27,6 +27,7 @@ from tocsin.profiles.jsfaults import EXPONENT_FROM, MAX_DEPTH, MAX_SAFE_INTEGER,
 _MAX_ARRAY_INDEX = 2**32 - 2  # ECMA-262, "array index": such keys come first, ascending
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _PLAIN_FROM = 1e-5  # from here to 1e21 orjson's decimals and ECMAScript's are written alike
+_INFINITE = float("inf")
 _EXPONENT_BELOW = 1e-6  # ECMA-262, Number::toString: below it with an exponent, as from `EXPONENT_FROM` on
 
 
@@ -52,6 +53,13 @@ def stabilise(raw: bytes, base: str = "/data") -> tuple[Any, bytes]:
         written = orjson.dumps(_rewrite(value))
         value = orjson.loads(written)
     return value, written
+
+
+def is_stable(value: Any) -> bool:
+    """Whether `orjson` writes a value of JSON's own types as JavaScript would: most that were made here. Where it does
+    not, or such a value cannot be written at all, `stabilise` tells.
+    """
+    return _state(value, 1) == _SAME
 
 
 def _may_repeat_keys(raw: bytes, written: bytes) -> bool:
@@ -119,7 +127,7 @@ def _leaf_state(value: Any) -> int:
         return _SAME
     if value.is_integer():
         return _OTHER if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else _DOUBTFUL
-    return _SAME if value >= _PLAIN_FROM or value <= -_PLAIN_FROM else _OTHER
+    return _SAME if _PLAIN_FROM <= abs(value) < _INFINITE else _OTHER  # text has no infinity, but what is made may
 
 
 def is_array_index(key: str) -> bool:

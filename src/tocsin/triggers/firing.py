@@ -23,7 +23,7 @@ from tocsin.clock import Millis
 from tocsin.errors import Fault, Invalid, Misconfigured
 from tocsin.nearest import did_you_mean
 from tocsin.profiles import CatalogueEntry, Profile
-from tocsin.profiles.jsjson import stabilise
+from tocsin.profiles.jsjson import is_stable, stabilise
 from tocsin.profiles.schemas import SchemaValidator
 from tocsin.triggers.fact_names import FACTS
 from tocsin.triggers.occurrences import WORDS, Occurrence
@@ -126,7 +126,9 @@ class Firing:
 def _made(trigger: _Trigger, scope: Scope) -> bytes | tuple[Fault, ...]:
     data: Any = trigger.shape(scope) or {}
     try:
-        data, written = stabilise(orjson.dumps(data), "")
+        written = orjson.dumps(data)
+        if not is_stable(data):
+            data, written = stabilise(written, "")
     except (Invalid, orjson.JSONEncodeError) as error:
         return error.faults if isinstance(error, Invalid) else (Fault("", str(error)),)
     if trigger.validator.is_valid(data, len(written)):

@@ -115,10 +115,16 @@ class _Copy:
         if depth > MAX_DEPTH or len(given) > MAX_ITEMS:
             self._fault(at, f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"more than {MAX_ITEMS} keys")
             return found
+        names = self._names
         for key, value in given.items():
-            if len(key) > MAX_KEY or not _is_text(key):
+            kind = type(value)
+            if len(key) > MAX_KEY or not (key.isascii() or _is_text(key)):
                 self._fault((*at, key[:64]), f"a key of more than {MAX_KEY} characters, or with a lone surrogate")
-            elif type(value) is str and len(value) <= MAX_TEXT and value.isascii() and key not in self._names:
+            elif kind is str and len(value) <= MAX_TEXT and value.isascii() and key not in names:
+                found[key] = value
+            elif kind is dict and key not in names:
+                found[key] = self.members(value, (*at, key), depth + 1)
+            elif kind is int and -_MAX_SAFE <= value <= _MAX_SAFE and key not in names:
                 found[key] = value
             else:
                 found[key] = self._value(value, (*at, key), depth)

@@ -14,12 +14,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from tocsin.clock import Millis
-from tocsin.triggers.activity import Activity, Kind
+from tocsin.triggers.activity import Activity, AddressFacts, Kind
 from tocsin.triggers.context import Context
 from tocsin.triggers.occurrences import Judgement
 from tocsin.triggers.settings import ScoringPoints, ScoringWindows, TriggerSettings
@@ -37,6 +38,7 @@ _RECENT = 64
 _LATE = 2
 # A click may lie as far ahead of the server's clock as normalising lets it (five minutes), and be compared with.
 _AHEAD_MS = 300_000
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Parsing an address takes 3 µs, the look into the cache 0.1; an entry is some 300 bytes.
 _PARSED = 8_192
 
@@ -63,7 +65,9 @@ def judge(ctx: Context, activity: Activity) -> None:
     if activity.kind is Kind.CLICK:
         held |= _compared(ctx, activity)
     worth = ctx.settings.points
-    reasons = tuple((rule, points) for rule in RULES if rule in held and (points := getattr(worth, rule)))
+    reasons: tuple[tuple[str, int], ...] = ()
+    if held:
+        reasons = tuple((rule, points) for rule in RULES if rule in held and (points := getattr(worth, rule)))
     score = min(100, sum(points for _, points in reasons))
     signals = _part(activity.data, "signals")
     if (own := signals.get("score")) is not None:
@@ -81,21 +85,40 @@ def label_of(score: int, settings: TriggerSettings) -> str:
 
 def signs(activity: Activity) -> set[str]:
     """The rules that hold of the activity by itself, whatever they are worth to the account."""
-    signals = _part(activity.data, "signals")
-    address, agent = activity.address, activity.agent
-    told = {
-        "datacenter_ip": address is not None and address.hosting is not None,
-        "vpn_detected": bool(signals.get("vpn") or signals.get("proxy"))
-        or (address is not None and (address.vpn is not None or address.proxy)),
-        "tor_exit": address is not None and address.tor,
-        "ipsum_hit": address is not None and address.listed,
-        "honeypot": bool(signals.get("honeypot")),
-        "bot_user_agent": agent is not None and agent.bot is not None,
-        "webdriver_present": bool(signals.get("webdriver")),
-        # Told to be none at all, as a number or a list; not told at all says nothing.
-        "missing_plugins": signals.get("plugins") is not None and not signals["plugins"],
-    }
-    return {rule for rule, holds in told.items() if holds}
+    held = _known(activity.address)
+    if activity.agent is not None and activity.agent.bot is not None:
+        held.add("bot_user_agent")
+    if signals := _part(activity.data, "signals"):
+        held |= _told(signals)
+    return held
+
+
+def _known(address: AddressFacts | None) -> set[str]:
+    held = set()
+    if address is not None:
+        if address.hosting is not None:
+            held.add("datacenter_ip")
+        if address.vpn is not None or address.proxy:
+            held.add("vpn_detected")
+        if address.tor:
+            held.add("tor_exit")
+        if address.listed:
+            held.add("ipsum_hit")
+    return held
+
+
+def _told(signals: Mapping[str, Any]) -> set[str]:
+    held = set()
+    if signals.get("vpn") or signals.get("proxy"):
+        held.add("vpn_detected")
+    if signals.get("honeypot"):
+        held.add("honeypot")
+    if signals.get("webdriver"):
+        held.add("webdriver_present")
+    # Told to be none at all, as a number or a list; not told at all says nothing.
+    if signals.get("plugins") is not None and not signals["plugins"]:
+        held.add("missing_plugins")
+    return held
 
 
 def network_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -263,4 +286,6 @@ def _own_reasons(given: object) -> tuple[tuple[str, int], ...]:
 
 def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = data.get(name)
-    return found if isinstance(found, Mapping) else {}
+    if type(found) is dict:
+        return found
+    return found if found is not None and isinstance(found, Mapping) else _NOTHING

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ _SEEN_MS = 400 * _DAY_MS
 # A known visitor is written anew once a day at most, so that an ordinary click or visit changes nothing of it.
 _RENEW_MS = _DAY_MS
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _OCCURRENCES = {scoring.FRAUD: "fraud", scoring.SUSPICIOUS: "suspicious"}
 
 # What kind of fraud a rule speaks of; that with the most points among a click's reasons names it. In the order of
@@ -139,10 +141,13 @@ def _remember(ctx: Context, activity: Activity, key: str, visitor: Visitor) -> N
 
 def _threats(ctx: Context, activity: Activity, judgement: Judgement, facts: dict[str, Any]) -> None:
     """What is wrong with it, the gravest first. Each carries `ip` and `user_agent`, unknown or not."""
-    signals, visitor = _part(activity.data, "signals"), _part(activity.data, "visitor")
+    signals, held = _part(activity.data, "signals"), scoring.signs(activity)
+    name = _OCCURRENCES.get(judgement.label)
+    if name is None and not held and not signals and (activity.address is None or activity.address.crawler is None):
+        return  # as most are
+    visitor = _part(activity.data, "visitor")
     facts = {**facts, "ip": visitor.get("ip") or "unknown", "user_agent": visitor.get("user_agent") or ""}
-    held = scoring.signs(activity)
-    if (name := _OCCURRENCES.get(judgement.label)) is not None:
+    if name is not None:
         rises = _rises(ctx, activity, judgement.label)
         ctx.occur(name, activity.at, {**facts, **_fraud(activity, judgement, signals), "visitor_first": rises})
     if (bot := _bot(activity, judgement, signals, held)) is not None:
@@ -241,4 +246,6 @@ def _names(given: object) -> list[str]:
 
 def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = data.get(name)
-    return found if isinstance(found, Mapping) else {}
+    if type(found) is dict:
+        return found
+    return found if found is not None and isinstance(found, Mapping) else _NOTHING
