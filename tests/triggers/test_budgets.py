@@ -83,6 +83,26 @@ def test_a_raise_arms_anew_and_ends_the_pause() -> None:
     assert names(found) == ["budget_threshold", "budget_exhausted", "campaign_paused"]
 
 
+def test_a_raise_by_an_activity_ends_the_pause_too() -> None:
+    """So each pause that is told lies between two runs; one by hand stays."""
+    account = Account()
+    account.campaign(budget=Decimal(100))
+    account.spend(100)
+
+    def post(action: str, **campaign: object) -> list[str]:
+        return names(account.post("campaign", action=action, campaign={"id": "k", **campaign}))
+
+    assert post("updated", target_audience={"age": "18-34"}) == ["campaign_updated"]
+    assert account.known().status == "paused"
+    assert post("updated", budget=Decimal(200)) == ["campaign_updated", "campaign_resumed"]
+    assert account.known().status == "active"
+    assert names(account.spend(100))[-1] == "campaign_paused"
+    post("resumed")
+    post("paused")
+    assert post("updated", budget=Decimal(300)) == ["campaign_updated"]
+    assert account.known().status == "paused"
+
+
 def test_lowered_and_set_back_it_fires_no_second_time() -> None:
     """Only a budget above all for which it fired arms it."""
     account = Account()

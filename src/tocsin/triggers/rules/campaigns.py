@@ -118,7 +118,7 @@ def changed(ctx: Context, activity: Activity) -> None:
         after = msgspec.structs.replace(after, status=ACTIVE, pause=None)
         if was or known is None:
             _say(ctx, "campaign_resumed", activity.at, after, {**facts, "reason": reason or "manual"})
-    keep(ctx, after, activity.accepted_at)
+    keep(ctx, resume_if_raised(ctx, after, activity.at), activity.accepted_at)
 
 
 def count(ctx: Context, activity: Activity) -> None:
