@@ -15,7 +15,7 @@ import pytest
 from tests.cli.conftest import Terminal
 from tests.support.waiting import until
 from tocsin import profiles
-from tocsin.cli.demo.happenings import TrafficRow, judge_traffic
+from tocsin.cli.demo.happenings import TrafficRow, happenings, judge_traffic
 from tocsin.cli.demo.report import Row, judge_webhook
 from tocsin.cli.demo.scenario import PARTS, retry_scale
 from tocsin.cli.demo.server import ServerProcess
@@ -293,6 +293,16 @@ def test_the_parts_fit_the_traffic(name: str) -> None:
     if stops_by_itself(profile):
         assert [event.type for event in made.first].count(made.one_type) == 1
         assert made.one_type in {event.type for event in made.rest}  # what comes later meets a stopped webhook
+
+
+@pytest.mark.parametrize("hour", [0.0, 0.5, 12.0, 23.99])
+def test_activity_is_of_the_day_before(hour: float) -> None:
+    """Whatever the hour, all of the activity lies before the demonstration's start: counted events' webhooks filter by
+    that.
+    """
+    now = Millis(1_795_219_200_000 + round(hour * 3_600_000))
+    assert now - 2 * 86_400_000 < min(made.at for made in happenings(1, now))
+    assert max(made.at for seed in (1, 2, 3) for made in happenings(seed, now)) < now
 
 
 def test_the_days_are_alike() -> None:

@@ -1,7 +1,8 @@
 """The demonstration, step by step: receivers and server up, accounts and webhooks made, traffic sent, fates awaited.
 
-The activity comes first, while only those webhooks are there that take whatever comes: what it fires, the server
-decides. The receivers that hang or are gone get their webhooks after it, since theirs are counted events.
+What activity fires, the server decides; the receivers that hang or are gone are for counted events. Since activity is
+of the day before, their webhooks have a filter that lets nothing of it pass. So what they get is published first, and
+the activity is posted while the one that hangs is waited for.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from tocsin.cli.demo.scenario import PARTS, Fate, Part
 from tocsin.cli.demo.server import ServerProcess
 from tocsin.cli.demo.traffic import SINGLE, Plan, Planned, plan, stops_by_itself
 from tocsin.cli.exits import FAILED, Failure
-from tocsin.clock import SystemClock
+from tocsin.clock import SystemClock, rfc3339
 from tocsin.profiles import Profile
 from tocsin.receiver.inbox.arrivals import Arrival, Reply
 from tocsin.receiver.inbox.judging import judge
@@ -56,6 +57,8 @@ class Demonstration:
         self._accepted_types: dict[str, dict[str, str]] = {}  # account → event → type
         self._refused_duplicates = 0
         self._triggered: set[str] = set()  # events that activity fired
+        self._known: dict[str, Mapping[str, Any]] = {}  # deliveries with their attempts, as they were last read
+        self._began_ms = SystemClock().now_ms()
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -75,14 +78,12 @@ class Demonstration:
         for name in profiles.names():
             self.tenants.append(await self._move_in(profiles.load(name)))
         deadline = time.monotonic() + _SETTLE_S
+        for tenant in self.tenants:
+            await self._publish_singly(tenant, tenant.plan.first)
         traffic = await self._post_activity()
         self._say(
             f"{sum(row.activities for row in traffic)} activities are posted; they fired {len(self._triggered)} events."
         )
-        for tenant in self.tenants:
-            await self._subscribe(tenant, late=True)
-        for tenant in self.tenants:
-            await self._publish_singly(tenant, tenant.plan.first)
         await self._await_gone(deadline)
         for tenant in self.tenants:
             rest = tenant.plan.rest
@@ -116,16 +117,17 @@ class Demonstration:
         )
         self._accepted_types[account["id"]] = {}
         tenant = Tenant(profile, plan(profile, self._seed), account, {})
-        await self._subscribe(tenant, late=False)
+        await self._subscribe(tenant)
         return tenant
 
-    async def _subscribe(self, tenant: Tenant, *, late: bool) -> None:
-        """Makes the webhooks of the parts that come in late, or those of the others."""
+    async def _subscribe(self, tenant: Tenant) -> None:
         profile = tenant.profile
-        for part in (part for part in PARTS if part.late is late and part.plays(profile)):
+        for part in (part for part in PARTS if part.plays(profile)):
             inbox = self._inboxes[part.name]
             path = _path(profile, part)
             asked = {"url": inbox.url(path), "name": part.name, "events": list(_patterns(tenant.plan, part))}
+            if part.counted:
+                asked["filter"] = f'event.timestamp >= timestamp("{rfc3339(self._began_ms)}")'
             if profile.make_secret(bytes) is None:
                 asked["secret"] = secrets.token_urlsafe(32)  # it signs only where its owner gives one
             hook = await self._call(tenant.account["key"], "POST", "/v1/webhooks", asked)
@@ -136,7 +138,7 @@ class Demonstration:
 
     async def _post_activity(self) -> Sequence[TrafficRow]:
         """The same activities to every account; what each dialect made of them."""
-        posted = happenings(self._seed, SystemClock().now_ms())
+        posted = happenings(self._seed, self._began_ms)
         bodies = [made.body for made in posted]
         rows = []
         first = None
@@ -217,6 +219,8 @@ class Demonstration:
                     await self._call(tenant.account["key"], "POST", f"/v1/deliveries/{delivery['id']}/cancel")
             elif waiting:
                 done = False
+        if done:
+            await self._details(tenant, part, fate)  # while others are waited for; what changes is read again
         return done
 
     def _played(self) -> Iterable[tuple[Tenant, Part]]:
@@ -226,9 +230,6 @@ class Demonstration:
 
     async def _judge(self, tenant: Tenant, part: Part) -> Row:
         fate = part.fate(tenant.profile)
-        deliveries = await self._deliveries(tenant, part)
-        if len(fate.steps) > 1 or fate.held:
-            deliveries = [await self._get(tenant, f"/v1/deliveries/{one['id']}") for one in deliveries]
         path = _path(tenant.profile, part)
         return judge_webhook(
             profile=tenant.profile.name,
@@ -236,7 +237,7 @@ class Demonstration:
             fate=fate,
             webhook=await self._get(tenant, f"/v1/webhooks/{tenant.webhooks[part.name]['id']}"),
             expected=self._expected(tenant, part, fate),
-            deliveries=deliveries,
+            deliveries=await self._details(tenant, part, fate),
             arrivals=[arrival for arrival in self._inboxes[part.name].history if arrival.path == path],
         )
 
@@ -246,7 +247,7 @@ class Demonstration:
         taken = {
             id_: self._accepted[id_]
             for id_, name in types.items()
-            if ("*" in patterns or name in patterns) and not (part.late and id_ in self._triggered)
+            if ("*" in patterns or name in patterns) and not (part.counted and id_ in self._triggered)
         }
         if fate.webhook != "active":
             first = min(taken, default=None)  # ids sort by time; later ones met a webhook that was stopped
@@ -327,6 +328,19 @@ class Demonstration:
             if not page["has_more"]:
                 return found
             query["cursor"] = page["next_cursor"]
+
+    async def _details(self, tenant: Tenant, part: Part, fate: Fate) -> list[Mapping[str, Any]]:
+        """The deliveries, with their attempts where there should be several; read again if the list shows a change."""
+        found = await self._deliveries(tenant, part)
+        if len(fate.steps) == 1 and not fate.held:
+            return found
+        detailed = []
+        for row in found:
+            known = self._known.get(row["id"])
+            if known is None or any(known[name] != value for name, value in row.items()):
+                known = self._known[row["id"]] = await self._get(tenant, f"/v1/deliveries/{row['id']}")
+            detailed.append(known)
+        return detailed
 
     async def _get(self, tenant: Tenant, path: str, query: Mapping[str, str] | None = None) -> Any:
         return await self._call(tenant.account["key"], "GET", path, query=query)

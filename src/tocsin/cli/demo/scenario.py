@@ -44,7 +44,7 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One receiver, and the webhook that each account has for it.
 
-    `share`: how much of the traffic it gets; `late`: it gets none of what activity fires; `plays`: whether it has a
+    `share`: how much of the traffic it gets; `counted`: it gets none of what activity fires; `plays`: whether it has a
     part for accounts of that profile.
     """
 
@@ -54,7 +54,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     reply: Callable[[Arrival], Reply | None]
     fate: Callable[[Profile], Fate]
     story: str
-    late: bool = False
+    counted: bool = False
     plays: Callable[[Profile], bool] = lambda _: True
 
 
@@ -93,7 +93,7 @@ PARTS = (
         name="hangs",
         does="never answers a first attempt",
         share="few",
-        late=True,
+        counted=True,
         reply=lambda arrival: None if arrival.nth == 1 else Reply(),
         fate=lambda _: Fate(steps=(Step("timeout"), _TAKEN), ends="succeeded"),
         story=(
@@ -106,7 +106,7 @@ PARTS = (
         name="gone",
         does="answers 410",
         share="one",
-        late=True,
+        counted=True,
         reply=lambda _: Reply(status=410),
         fate=_gone_fate,
         story=(
