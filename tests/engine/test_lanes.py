@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from tocsin.clock import Millis
 from tocsin.engine.lanes import BUFFER, DEFAULT_MAX_IN_FLIGHT, FOREVER, MIN_IN_FLIGHT, START_IN_FLIGHT, Lane, Rotation
 from tocsin.model import Outcome, OutcomeKind, Webhook, WebhookSettings, WebhookState
@@ -205,3 +207,13 @@ def test_enabling_begins_the_days_of_failing_anew_but_is_no_success():
     assert not a_lane.idle
     assert a_lane.failed(Millis(NOW + 5), Millis(NOW + 6))
     assert (a_lane.unbroken_since, a_lane.failing_since) == (10, NOW + 6)
+
+
+@pytest.mark.parametrize("under_way", [1, 2, 3, 5, 64])
+def test_a_lane_with_more_under_way_than_it_may_have_claims_nothing(under_way: int):
+    """After its limit was lowered a lane asks for no negative number, which would read as "nothing waits"."""
+    a_lane = lane()
+    a_lane.max_in_flight = a_lane.limit = 1
+    a_lane.in_flight = under_way
+    a_lane.stored(NOW)
+    assert a_lane.wanted(NOW) == (1 if under_way == 1 else 0)

@@ -46,6 +46,16 @@ async def test_claims_answer_each_lane_asked_for(world: World):
     assert answer.next_due == {idle.id: None, busy.id: None, unknown: None}
 
 
+@pytest.mark.parametrize("number", [0, -1, -2])
+async def test_a_claim_of_nothing_says_what_waits(world: World, number: int):
+    """Asked for no delivery of a lane, a claim takes none, and does not say that none waits."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    event = await world.accept(account, webhook)
+    answer = await world.store.journal.claim([(webhook.id, number)], world.now, world.epoch)
+    assert (answer.claimed, answer.next_due) == ((), {webhook.id: event.accepted_at})
+
+
 async def test_claims_stop_at_a_number_of_bytes(world: World):
     """A claim ends once its bodies exceed the bound, after at least one; what was not reached is still due."""
     account = await world.account()

@@ -172,8 +172,9 @@ class Lane:
         room = 2 * self.limit - self.in_flight - len(self.queue) - self.reserved
         if self.rate_limit is not None:
             room = min(room, max(1, int(self.rate_limit)))
+        # More may be under way than there is room for: a limit was lowered. What ends then asks again.
         # Claiming in larger pieces than single places costs less; a lane that still has half its room full waits.
-        return room if room >= self.limit or not self.queue else 0
+        return room if room >= self.limit or (room > 0 and not self.queue) else 0
 
     def stored(self, due_at: Millis) -> None:
         """A delivery of this lane waits in the store."""

@@ -186,7 +186,7 @@ def _claim(
     next_due: dict[WebhookId, Millis | None] = {}
     due: dict[DeliveryId, tuple[WebhookId, Millis]] = {}
     for webhook_id, n in wants:
-        first = _FIRST.decode(db.value(_DELIVERY["first_waiting"], (webhook_id, n + 1)))
+        first = _FIRST.decode(db.value(_DELIVERY["first_waiting"], (webhook_id, max(n, 0) + 1)))
         take = 0
         while take < len(first) and take < n and first[take][1] <= now:
             take += 1
