@@ -393,9 +393,10 @@ class _Server(uvicorn.Server):
 def _announce(app: App, address: str) -> None:
     settings = app.settings
     log.info("server_started", extra={"address": address, "db": settings.db, "version": __version__})
-    sys.stderr.write(f"Tocsin {__version__} at {address}\n")
+    said = f"Tocsin {__version__} at {address}\n"
     if app.made_operator_key is not None:
-        sys.stderr.write(f"The operator's key, shown this once: {app.made_operator_key}\n")
+        said += f"The operator's key, shown this once: {app.made_operator_key}\n"
+    sys.stderr.write(said)  # at once: who waits for the first line finds the second
     if settings.retry_scale != 1:
         log.warning("retries_scaled", extra={"scale": settings.retry_scale})
     if settings.allow_http or settings.allow_networks:

@@ -8,6 +8,7 @@ from tests.support.api import CLICK, Shop
 from tests.support.receiver import LedgerReceiver
 from tests.support.replies import Answer
 from tests.support.server import Server
+from tests.support.waiting import until
 
 
 def test_an_accounts_life(operator: Terminal) -> None:
@@ -244,3 +245,15 @@ def test_offers_campaigns_and_partners_are_set_shown_and_listed(owner: Terminal)
     assert [one["id"] for one in owner.json("partners", "list")] == ["p"]
     assert owner("offers", "set", "o", "--name", "x", "--payout", "many").code == 5
     assert owner("campaigns", "get", "nobody").code == 4
+
+
+def test_a_retry_waits_for_the_attempt_under_way(owner: Terminal, shop: Shop, receiver: LedgerReceiver) -> None:
+    """Asked for while an attempt is under way, a retry shows how that one went, and sends nothing a second time."""
+    receiver.script("/slow", Answer(after_s=2.5))
+    hook = shop.webhook(receiver.url("/slow"))
+    event = shop.publish()
+    until(lambda: receiver.in_flight("/slow") == 1, "the first attempt")
+    delivery = shop.delivery_of(event["id"], hook["id"])
+    ran = owner.ok("deliveries", "retry", delivery["id"])
+    assert "under way has succeeded" in ran.err
+    assert len(receiver.arrivals("/slow")) == 1

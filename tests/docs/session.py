@@ -27,7 +27,8 @@ _PORT = re.compile(r"(?:127\.0\.0\.1:|--port[ =]|127\.0\.0\.1\", )(\d{4,5})\b")
 _STAYS = re.compile(r"tocsin (serve|listen)\b")  # runs until it is interrupted
 _LOOKS = re.compile(r"tocsin \w+ (list|show)\b")
 _LOOK_S = 5.0
-_USAGE = re.compile(r"tocsin [a-z -]*(?:\[OPTIONS\]|COMMAND)")  # of the reference, which its own test makes anew
+# Of the reference, which its own test makes anew.
+_USAGE = re.compile(r"tocsin [a-z -]*(?:--[a-z]+ [A-Z]+ )*(?:\[OPTIONS\]|COMMAND)")
 _END = "\x1eend"
 
 
@@ -179,7 +180,7 @@ class Session:
         program = Program(["bash", "--noprofile", "--norc", "-c", text], self._folder, self._environ)
         self._terminals[terminal] = (program, 0)
         if _STAYS.search(text):
-            until(lambda: "http://127.0.0.1" in program.said, lambda: f"{text}: {program.said}", _SEEN_S)
+            until(lambda: " at http://127.0.0.1" in program.said, lambda: f"{text}: {program.said}", _SEEN_S)
             self.memory.learn(program.said)
 
     def _await(self, terminal: str, shown: str) -> None:

@@ -130,7 +130,7 @@ class Client:
             lines.append("Give a key with TOCSIN_KEY or --key; the operator's was printed at the server's first start.")
         said = problem.get("detail") or problem.get("title") or answer.reason_phrase
         lines.append(f"  {answer.status_code} {problem['code']}, request {problem.get('request_id', '–')}")
-        return Failure(code, said, lines)
+        return Failure(code, said, lines, problem["code"])
 
 
 def segment(text: str) -> str:

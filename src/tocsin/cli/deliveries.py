@@ -1,18 +1,22 @@
 """``tocsin deliveries``: events on their way, with every attempt."""
 
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from tocsin.cli import attempts
 from tocsin.cli.client import Client, segment
 from tocsin.cli.connection import HERE, Connection
-from tocsin.cli.exits import OK, UNDELIVERED
+from tocsin.cli.exits import OK, UNDELIVERED, Failure
 from tocsin.cli.groups import command_group
 from tocsin.cli.output import AsJson, Flag, ago, put_json, put_pairs, put_table, put_text, say
 
 app = command_group("deliveries", "Events on their way, with every attempt.")
+
+# The longest time limit of a profile is 30 s; within that an attempt that is under way has ended.
+_UNDER_WAY_S = 32.0
+_LOOK_S = 0.3
 
 State = Literal["pending", "sending", "retrying", "succeeded", "failed", "cancelled", "digested"]
 
@@ -116,17 +120,34 @@ def show(delivery: str, /, *, brief: Flag = False, as_json: AsJson = False, at: 
 def retry(delivery: str, /, *, as_json: AsJson = False, at: Connection = HERE) -> int:
     """Try a delivery again now and show what really happened; exit code 6 where it did not succeed.
 
+    An attempt that is under way is waited for; if it succeeds, it is shown, and no other is made.
+
     Args:
         delivery: Its id (dlv_…).
         as_json: Print JSON.
     """
     with Client(at) as client:
-        attempt = client.call("POST", f"/v1/deliveries/{segment(delivery)}/retry")
+        attempt = _retried(client, f"/v1/deliveries/{segment(delivery)}")
     if as_json:
         put_json(attempt)
     else:
         attempts.put(attempt)
     return OK if attempt["outcome"] == "succeeded" else UNDELIVERED
+
+
+def _retried(client: Client, path: str) -> Any:
+    end = time.monotonic() + _UNDER_WAY_S
+    while True:
+        try:
+            return client.call("POST", f"{path}/retry")
+        except Failure as failure:
+            if failure.problem != "attempt_under_way" or time.monotonic() > end:
+                raise
+        time.sleep(_LOOK_S)
+        found = client.get(path)
+        if found["status"] == "succeeded":
+            say("An attempt that was under way has succeeded.")
+            return found["attempts"][-1]
 
 
 @app.command

@@ -33,10 +33,13 @@ def of_status(status: int) -> int:
 
 
 class Failure(Exception):
-    """The command ends with `code`; `detail` and then `lines` are said on stderr."""
+    """The command ends with `code`; `detail` and then `lines` are said on stderr. `problem`: the API's code, if it was
+    the API that said so.
+    """
 
-    def __init__(self, code: int, detail: str, lines: Sequence[str] = ()) -> None:
+    def __init__(self, code: int, detail: str, lines: Sequence[str] = (), problem: str | None = None) -> None:
         super().__init__(detail)
+        self.problem = problem
         self.code = code
         self.detail = detail
         self.lines = tuple(lines)
