@@ -73,6 +73,8 @@ class Departures:
         )
 
     def _deliveries(self, hooks: Sequence[WebhookView], now: Millis) -> tuple[NewDelivery, ...]:
+        if not hooks:
+            return ()
         id_source = self._id_source
         reserve = self._dispatcher.reserve
         return tuple(

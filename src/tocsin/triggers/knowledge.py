@@ -85,7 +85,7 @@ class Knowledge:
 
 def _address(ip: str) -> Address | None:
     try:
-        address = ipaddress.ip_address(ip)
+        address = ipaddress.ip_address(ip) if ":" in ip else ipaddress.IPv4Address(ip)
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache, lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import msgspec
@@ -39,6 +39,9 @@ MAX_AHEAD_MS = 5 * 60_000  # so much clocks of producers may be fast
 _MAX_SAFE = 2**53 - 1
 _PERHAPS_TRUE = ("bot", "vpn", "cloaker", "fraud")
 _SUBS = tuple(f"sub{n}" for n in range(1, 10))
+
+_NO_NAMES: frozenset[str] = frozenset()
+_NAMES = {kind: frozenset(path[-1] for path in paths) for kind, paths in AMOUNTS.items()}
 
 _NUMBERS = frozenset({int, float, Decimal})
 
@@ -69,7 +72,7 @@ def normalise(
     """
     if at > accepted_at + MAX_AHEAD_MS:
         raise invalid([Fault("/at", f"more than 5 minutes ahead of the server's clock, {rfc3339(accepted_at)}")])
-    copy = _Copy(AMOUNTS.get(kind, ()), negative=kind is Kind.SPEND)
+    copy = _Copy(AMOUNTS.get(kind, ()), _NAMES.get(kind, _NO_NAMES), negative=kind is Kind.SPEND)
     data = copy.members(raw, (), 1)
     if not copy.faults:
         try:
@@ -103,9 +106,10 @@ class _Copy:
 
     __slots__ = ("_amounts", "_names", "_negative", "faults", "nulls")
 
-    def __init__(self, amounts: tuple[Path, ...], *, negative: bool) -> None:
+    def __init__(self, amounts: tuple[Path, ...], names: frozenset[str], *, negative: bool) -> None:
+        """`names`: the last steps of the `amounts`' paths; values of other names need no path to be looked at."""
         self._amounts = amounts
-        self._names = frozenset(path[-1] for path in amounts)
+        self._names = names
         self._negative = negative
         self.faults: list[Fault] = []
         self.nulls = False
@@ -280,8 +284,12 @@ def _flatten_browser(visitor: dict[str, Any], browser: Mapping[str, Any]) -> Non
 @lru_cache(maxsize=16_384)  # addresses come in runs; an entry is some 200 bytes
 def canonical_ip(text: str) -> str | None:
     """None: it is no address."""
+    text = text.strip()
     try:
-        found = ip_address(text.strip())
+        if ":" not in text:
+            IPv4Address(text)  # it takes the canonical form alone
+            return text
+        found = ip_address(text)
     except ValueError:
         return None
     if isinstance(found, IPv6Address):

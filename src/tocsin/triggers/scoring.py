@@ -131,6 +131,9 @@ def network_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 def place(ip: str) -> tuple[str, str] | None:
     """An address in its one canonical form and its network; None: it is none. IPv4 in IPv6 is IPv4."""
     try:
+        if ":" not in ip:
+            ipaddress.IPv4Address(ip)  # it takes the canonical form alone
+            return ip, f"{ip.rpartition('.')[0]}.0/24"
         address = ipaddress.ip_address(ip)
     except ValueError:
         return None
@@ -145,11 +148,15 @@ def place(ip: str) -> tuple[str, str] | None:
 def keys(activity: Activity) -> tuple[str, ...]:
     """Where the clicks of its address, and those of its network on its campaign, are remembered; as far as told."""
     ip = _part(activity.data, "visitor").get("ip")
-    placed = place(ip) if isinstance(ip, str) else None
+    return _keys(ip, activity.id_of("campaign")) if isinstance(ip, str) else ()
+
+
+@lru_cache(maxsize=_PARSED)
+def _keys(ip: str, campaign: str | None) -> tuple[str, ...]:
+    placed = place(ip)
     if placed is None:
         return ()
     address, network = placed
-    campaign = activity.id_of("campaign")
     return (f"address:{address}",) if campaign is None else (f"address:{address}", f"network:{network}|{campaign}")
 
 
