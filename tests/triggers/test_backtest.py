@@ -16,8 +16,9 @@ from tocsin.engine.backtest import AlertBacktest, Backtests
 from tocsin.engine.filters import compile_filter
 from tocsin.errors import NotFound
 from tocsin.triggers.activity import Kind
-from tocsin.triggers.rules import alerts
+from tocsin.triggers.rules import alerts, offers
 from tocsin.triggers.rules.alerts import Alert
+from tocsin.triggers.rules.offers import OfferEdit
 
 HOUR = 3_600_000
 _numbers = itertools.count()
@@ -110,6 +111,22 @@ async def test_a_conversion_counts_for_the_campaign_of_its_click(house: House) -
     await house.taken(item(Kind.CONVERSION, conversion_id="2", click_id="a", payout="1", currency="EUR"))
     house.clock.advance(1)
     assert (await backtests(house).alert(house.account.id, one, house.now)).fired == 1
+
+
+async def test_a_payout_that_is_the_offers_counts_and_a_conversion_counts_once(house: House) -> None:
+    """To the alert that stands there, and to the backtest."""
+    edit = OfferEdit(name="Shoes", payout=Decimal("12.50"))
+    await house.app.activities.configure(house.account.id, lambda ctx: offers.configure(ctx, "o", edit, house.now))
+    one = alert(house, metric="payout", threshold=Decimal(26))
+    await live(house, one)
+    for number, amount in ((1, {}), (1, {}), (2, {}), (3, {"payout": "2"}), (3, {"payout": "2"})):
+        house.clock.advance(1)
+        raw = {"conversion_id": number, "offer": {"id": "o"}, "currency": "EUR", **amount}
+        await house.taken(item(Kind.CONVERSION, **raw))
+    assert [value for _, value in await told(house)] == ["27.00"]
+    house.clock.advance(1)
+    found = await backtests(house).alert(house.account.id, one, house.now)
+    assert shown(one, found) == await told(house)
 
 
 async def test_it_makes_and_sends_nothing(house: House) -> None:

@@ -7,6 +7,7 @@ one question at a time; where it was cut, the answer says how far it came.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,11 +16,12 @@ from tocsin.clock import Clock, Millis
 from tocsin.engine.directory import Directory, takes
 from tocsin.engine.filters import Filter, FilterFailed, FilterInput
 from tocsin.model import AccountId, Event, EventId
-from tocsin.store.port import EventFilter, NewActivity, Page, Records, Triggers
+from tocsin.store.port import EventFilter, NewActivity, Page, Records, TriggerAsk, Triggers
 from tocsin.triggers.activity import Activity, ActivityId, Kind
 from tocsin.triggers.occurrences import Judgement
-from tocsin.triggers.rules import alerts
+from tocsin.triggers.rules import alerts, conversions
 from tocsin.triggers.rules.alerts import Alert, Firing, Watch
+from tocsin.triggers.rules.conversions import Conversion
 from tocsin.triggers.windows import window
 
 # Reading and deciding an activity takes some 20 microseconds, so a question is answered within its time even where a
@@ -33,7 +35,8 @@ _BODIES_AT_A_TIME = 50
 
 MAX_FIRINGS = 100  # shown; the counts are of all
 MAX_SAMPLES = 10
-# Of conversions that name no campaign, it is that of their click: of so many clicks, the last ones.
+# Of conversions that name no campaign, it is that of their click: of so many clicks, the last ones. As many conversions
+# are told from those that are posted again.
 _CLICKS = 50_000
 
 _READ: Mapping[str, frozenset[Kind]] = {
@@ -99,7 +102,7 @@ class Backtests:
             reached, complete = until, True
             began_s = self._clock.monotonic_s()
             async for rows in self._activities(account_id, alert.created_at, until):
-                run.take(rows)
+                run.take(rows, await self._payouts(account_id, rows) if alert.metric == "payout" else {})
                 if run.looked_at >= _MAX_ACTIVITIES or self._clock.monotonic_s() - began_s > _TIME_S:
                     reached, complete = rows[-1].accepted_at, False
                     break
@@ -168,6 +171,17 @@ class Backtests:
             after = rows[-1].id
             await asyncio.sleep(0)
 
+    async def _payouts(self, account_id: AccountId, rows: Sequence[NewActivity]) -> Mapping[str, Decimal]:
+        """What was recorded of the conversions among them that say none themselves, by the key of each."""
+        posted = [msgspec.json.decode(row.data) for row in rows if row.kind == Kind.CONVERSION.value]
+        keys = frozenset(conversions.key_of(data["conversion_id"]) for data in posted if data.get("payout") is None)
+        if not keys:
+            return {}
+        ask = TriggerAsk(account_id=account_id, keys=keys)
+        (read,) = await self._triggers.read([ask], self._clock.now_ms())
+        values = {} if read is None else read.values
+        return {key: msgspec.msgpack.decode(value, type=Conversion).payout for key, value in values.items() if value}
+
     async def _judge(
         self, account_id: AccountId, rows: Sequence[Event], filter: Filter | None
     ) -> Sequence[tuple[Event, bool | FilterFailed | None]]:
@@ -197,8 +211,9 @@ class _AlertRun:
         # A conversion that names no campaign is its click's.
         self._kinds = _READ[alert.metric] | (frozenset() if alert.campaign is None else {Kind.CLICK})
         self._campaigns: dict[str, str] = {}
+        self._conversions: dict[str, None] = {}  # in the order in which they were recorded
 
-    def take(self, rows: Sequence[NewActivity]) -> None:
+    def take(self, rows: Sequence[NewActivity], payouts: Mapping[str, Decimal]) -> None:
         """In the order of the log."""
         self.looked_at += len(rows)
         for row in rows:
@@ -207,9 +222,24 @@ class _AlertRun:
             if activity is None:
                 continue
             campaign = None if self._alert.campaign is None else _campaign(activity, self._campaigns)
-            part = alerts.part_of(self._alert, activity, judgement, campaign)
+            payout = None
+            if activity.kind is Kind.CONVERSION:
+                key = conversions.key_of(activity.data["conversion_id"])
+                if self._known(key):
+                    continue
+                payout = payouts.get(key)
+            part = alerts.part_of(self._alert, activity, judgement, campaign, payout)
             if part is not None:
                 self._note(alerts.measure(self._alert, self._watch, activity.at, part))
+
+    def _known(self, conversion: str) -> bool:
+        """Whether it was recorded before: then it is posted again, which counts nothing."""
+        if conversion in self._conversions:
+            return True
+        self._conversions[conversion] = None
+        if len(self._conversions) > _CLICKS:
+            del self._conversions[next(iter(self._conversions))]
+        return False
 
     def silence(self, until: Millis) -> None:
         """What its timer would have told, which runs before what is accepted later."""

@@ -21,7 +21,7 @@ from tocsin.clock import Millis
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.context import Context
 from tocsin.triggers.occurrences import Judgement
-from tocsin.triggers.rules import traffic
+from tocsin.triggers.rules import conversions, traffic
 
 Metric = Literal["clicks", "conversions", "conversion_rate", "fraud_rate", "bot_rate", "ctr", "spend", "payout"]
 Op = Literal[">", ">=", "<", "<="]
@@ -108,8 +108,16 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
 # --- what an activity adds --------------------------------------------------------------------------------------------
 
 
-def part_of(alert: Alert, activity: Activity, judgement: Judgement | None, campaign: str | None) -> Part | None:
-    """None: the activity does not move the alert's metric."""
+def part_of(
+    alert: Alert,
+    activity: Activity,
+    judgement: Judgement | None,
+    campaign: str | None,
+    payout: Decimal | None = None,
+) -> Part | None:
+    """None: the activity does not move the alert's metric. `payout`: what was recorded of a conversion; its offer's,
+    where it says none.
+    """
     if alert.campaign is not None and alert.campaign != campaign:
         return None
     metric = alert.metric
@@ -126,7 +134,7 @@ def part_of(alert: Alert, activity: Activity, judgement: Judgement | None, campa
     if metric == "spend":
         return Part(1, 1, _amount(activity, "amount")) if kind is Kind.SPEND else None
     if metric == "payout":
-        return Part(1, 1, _amount(activity, "payout")) if conversion else None
+        return Part(1, 1, _amount(activity, "payout") if payout is None else payout) if conversion else None
     if judgement is None:
         return None
     held = judgement.label == "FRAUD" if metric == "fraud_rate" else _automated(activity, judgement)
@@ -151,6 +159,13 @@ def _campaign(ctx: Context, activity: Activity) -> str | None:
             if isinstance(campaign, dict) and campaign.get("id") is not None:
                 return str(campaign["id"])
     return own
+
+
+def _payout(ctx: Context, activity: Activity) -> Decimal | None:
+    """As `conversions.recorded` has just kept it."""
+    id_ = activity.data.get("conversion_id") if activity.kind is Kind.CONVERSION else None
+    known = None if id_ is None else ctx.state.get(conversions.key_of(id_), conversions.Conversion)
+    return None if known is None else known.payout
 
 
 # --- what an alert makes of it ----------------------------------------------------------------------------------------
@@ -258,11 +273,11 @@ def count(ctx: Context, activity: Activity) -> None:
     known = ctx.state.get("alerts", Alerts)
     if known is None:
         return
-    campaign = _campaign(ctx, activity)
+    campaign, payout = _campaign(ctx, activity), _payout(ctx, activity)
     moved = [
         (alert, part)
         for alert in known.items
-        if (part := part_of(alert, activity, ctx.judgement, campaign)) is not None
+        if (part := part_of(alert, activity, ctx.judgement, campaign, payout)) is not None
     ]
     ctx.state.need(*(f"alert:{alert.id}" for alert, _ in moved))
     for alert, part in moved:

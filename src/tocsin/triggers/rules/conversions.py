@@ -63,6 +63,10 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         return facts
 
 
+def key_of(conversion_id: str | int) -> str:
+    return f"conversion:{text_id(conversion_id)}"
+
+
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +83,7 @@ def remember_click(ctx: Context, activity: Activity) -> None:
 
 def recorded(ctx: Context, activity: Activity) -> None:
     """Raises `Conflict` (`conversion_conflict`)."""
-    key = f"conversion:{text_id(activity.data['conversion_id'])}"
+    key = key_of(activity.data["conversion_id"])
     known = ctx.state.get(key, Conversion)
     facts = _completed(ctx, activity)
     offer = offers.mentioned(ctx, facts.get("offer"), activity.at)
@@ -102,7 +106,7 @@ def recorded(ctx: Context, activity: Activity) -> None:
 def status_changed(ctx: Context, activity: Activity) -> None:
     """Raises `Invalid` (`unknown_conversion`)."""
     id_ = activity.data["conversion_id"]
-    key = f"conversion:{text_id(id_)}"
+    key = key_of(id_)
     known = ctx.state.get(key, Conversion)
     if known is None:
         raise Invalid(
