@@ -110,6 +110,13 @@ def test_a_macro_that_was_not_filled_in_is_refused(shop: LocalShop, ask: Ask, ma
     assert events(shop) == []
 
 
+def test_a_macro_in_what_is_optional_costs_no_conversion(shop: LocalShop, ask: Ask):
+    """A conversion is worth more than its sub-id: what was not filled in there is as if it had not been sent."""
+    assert ask("txid=1&currency=EUR&payout=45&sub1={sub1}&partner_id=%25aff_id%25&sub2=summer").status == 200
+    [(_, data)] = events(shop)
+    assert (data.get("sub1"), data["sub2"], "partner" in data) == (None, "summer", False)
+
+
 @pytest.mark.parametrize(
     ("query", "status", "said"),
     [

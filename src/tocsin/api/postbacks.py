@@ -51,6 +51,10 @@ _STATUSES: Mapping[str, str] = {
     **dict.fromkeys(("rejected", "reject", "declined", "cancelled", "canceled", "reversed", "refunded"), "rejected"),
 }
 
+# What a conversion cannot do without, or would be wrong with a guess at. A macro that was left in anything else costs
+# that value, not the conversion.
+_DECIDING = frozenset({"txid", "click_id", "payout", "revenue", "currency", "status"})
+
 # {payout}, {{payout}}, ${payout}, [payout], %payout%, #payout#, <payout>, __payout__: what a tracker has not filled in.
 _MACRO = re.compile(r"\$?\{.*\}|\[.*\]|%[^%]+%|#[^#]+#|<.*>|__[A-Za-z_]+__", re.DOTALL)
 
@@ -160,6 +164,8 @@ def _known(pairs: list[tuple[str, str]]) -> dict[str, str]:
         if known is None or not value:
             continue
         if _MACRO.fullmatch(value):
+            if known not in _DECIDING:
+                continue
             shown = value[:64]
             raise Malformed(f"{name} is still the macro {shown}: have your tracker fill it in, or leave {name} out")
         if found.setdefault(known, value) != value:
