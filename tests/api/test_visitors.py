@@ -50,3 +50,20 @@ def test_an_id_longer_than_any(shop: LocalShop):
     """An id that no visitor can have is refused."""
     answer = shop.call("DELETE", f"/v1/visitors/{'x' * 1_025}")
     assert (answer.status, answer.code) == (422, "invalid")
+
+
+def test_who_has_no_id_is_erased_by_the_address(shop: LocalShop):
+    """A visitor that activities named by an address alone is known by it: events, activities and memory go."""
+    mine, other = "203.0.113.99", "203.0.113.98"
+    for ip in (mine, other):
+        for number in range(2):
+            click = {"kind": "click", "click_id": f"{ip}-{number}", "visitor": {"ip": ip}, "signals": {"score": 90}}
+            shop.call("POST", "/v1/activity", click)
+    report = shop.ok("DELETE", f"/v1/visitors/{mine}")
+    assert (report["events"], report["activities"]) == (4, 2)  # a click and a fraud each
+    assert report["remembered"] >= 4
+    kept = [shop.get(f"/v1/events/{one['id']}")["data"] for one in shop.get("/v1/events")["data"]]
+    assert sum(data is None for data in kept) == 4
+    assert mine not in str(kept)
+    assert str(kept).count(other) >= 4
+    assert set(shop.ok("DELETE", f"/v1/visitors/{mine}").values()) == {0}

@@ -12,10 +12,11 @@ from tocsin.clock import Millis
 from tocsin.engine.activity_work import Change, Posted, Tick, Work
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import AccountView
+from tocsin.engine.ingest import KEPT_VISITOR_CHARS
 from tocsin.errors import Conflict, Defect, Rejected, TocsinError
 from tocsin.model import AccountId
 from tocsin.store.port import KnownActivity, NewActivity, NewEvent, TriggerAsk, TriggerRead, TriggerWrite
-from tocsin.triggers.activity import text_id
+from tocsin.triggers.activity import erased_by
 from tocsin.triggers.context import Context
 from tocsin.triggers.decide import Decision
 from tocsin.triggers.firing import Fired, Unfired
@@ -264,14 +265,8 @@ def _book(view: AccountView, departures: Departures, occurrence: Occurrence, fir
         timestamp=fired.timestamp,
         accepted_at=now,
         source="activity",
-        visitor_id=_visitor(occurrence.facts),
+        visitor_id=(erased_by(occurrence.facts) or "")[:KEPT_VISITOR_CHARS] or None,
     )
-
-
-def _visitor(facts: Mapping[str, Any]) -> str | None:
-    visitor = facts.get("visitor")
-    found = visitor.get("id") if isinstance(visitor, Mapping) else None
-    return None if found is None else text_id(found)[:256]
 
 
 def _conflict(first_id: str) -> TocsinError:

@@ -12,7 +12,7 @@ from tocsin.clock import Millis
 from tocsin.model import AccountId, EventId
 from tocsin.store.port import Change as AuditChange
 from tocsin.store.port import KnownActivity, NewActivity, NewEvent, Timer
-from tocsin.triggers.activity import Activity, ActivityId, Kind
+from tocsin.triggers.activity import Activity, ActivityId, Kind, erased_by
 from tocsin.triggers.context import Context
 from tocsin.triggers.decide import Decision, change, decide, tick
 from tocsin.triggers.foresight import foresee, foresee_tick
@@ -140,7 +140,7 @@ class Posted(Work):
             digest=self.digest,
             data=self._source,
             result=_encode(_Result(events=told, judgement=decision.judgement)),
-            visitor_id=activity.visitor_id,
+            visitor_id=erased_by(activity.data),
         )
 
     def done(self) -> None:

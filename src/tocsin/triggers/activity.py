@@ -1,5 +1,6 @@
 """The noun: one raw fact of ad traffic, checked and completed."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -76,6 +77,17 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
         named = self.data.get(noun)
         found = named.get("id") if isinstance(named, dict) else None
         return None if found is None else text_id(found)
+
+
+def erased_by(facts: Mapping[str, Any]) -> str | None:
+    """What its visitor is known by when it is to be erased: its id, or, without one, the address that stands for it."""
+    visitor = facts.get("visitor")
+    if not isinstance(visitor, Mapping):
+        return None
+    found = visitor.get("id")
+    if found is None:
+        found = visitor.get("ip")
+    return None if found is None else text_id(found)
 
 
 def text_id(value: str | int) -> str:

@@ -39,8 +39,8 @@ _LOOK = 5_000
 # The same, of short rows.
 _LOOK_SHORT = 50_000
 
-# What is remembered of nearly every visitor.
-_NOUNS = ("visitor", "visitor_day")
+# What is remembered of nearly every visitor; one without an id is known by the address.
+_OWN = ("visitor:{}", "visitor:@{}", "visitor_day:{}", "address:{}", "address_day:{}")
 
 
 class SqliteErasure:
@@ -120,7 +120,7 @@ class SqliteErasure:
             if len(rows) < _LOOK:
                 break
             place = rows[-1][0]
-        await self._expiries([*dropped, *(state_key(account_id, f"{noun}:{visitor_id}") for noun in _NOUNS)])
+        await self._expiries([*dropped, *(state_key(account_id, key.format(visitor_id)) for key in _OWN)])
         return n
 
     async def _expiries(self, keys: Sequence[bytes]) -> None:
@@ -173,13 +173,16 @@ def _forget(
 def _is_of(key: bytes, visitor_id: str) -> bool:
     """Whether the key is one of the visitor's own."""
     noun, _, subject = key[8:].decode().partition(":")
-    return noun.startswith("visitor") and subject == visitor_id
+    if noun in ("address", "address_day"):
+        return subject == visitor_id
+    return noun.startswith("visitor") and subject in (visitor_id, f"@{visitor_id}")
 
 
 def without(value: bytes, visitor_id: str) -> bytes | None:
     """A remembered value without the visitor; None where it does not name the visitor.
 
-    A visitor is named by a field `visitor_id`, which becomes nil, or by a map `visitor` with an `id`, which goes.
+    A visitor is named by a field `visitor_id`, which becomes nil, or by a map `visitor` with an `id`, or without one an
+    `ip`, which goes.
     """
     try:
         decoded = msgspec.msgpack.decode(value)
@@ -196,7 +199,7 @@ def _without(value: Any, visitor_id: str) -> tuple[Any, bool]:
         for key, part in value.items():
             if key == "visitor_id" and _is(part, visitor_id):
                 left[key], named = None, True
-            elif key == "visitor" and isinstance(part, dict) and _is(part.get("id"), visitor_id):
+            elif key == "visitor" and isinstance(part, dict) and _is(part.get("id", part.get("ip")), visitor_id):
                 named = True
             else:
                 left[key], named = _without(part, visitor_id)
