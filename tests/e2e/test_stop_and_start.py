@@ -80,7 +80,8 @@ def test_a_start_takes_up_the_backlog(start_server: StartServer, receiver: Ledge
     unsettled = taken - _succeeded(server)  # under way, or answered and not written down yet
     server.restart()
     until(lambda: {receipt["id"] for receipt in receipts} == set(receiver.counts("/slow")), "all of the backlog")
-    assert 60 <= sum(receiver.counts("/slow").values()) <= 60 + unsettled, unsettled
+    # And one that was on its way, and not in the ledger yet.
+    assert 60 <= sum(receiver.counts("/slow").values()) <= 60 + unsettled + 1, unsettled
 
 
 def test_a_start_takes_up_due_retries(start_server: StartServer, receiver: LedgerReceiver) -> None:
