@@ -78,8 +78,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
 # --- webhooks ---------------------------------------------------------------------------------------------------
 
-# CONTRACT §1: every channel that a delivery can have gone through. Those that webhooks can be made with in this version
-# are `control.webhook_checks.CHANNELS`.
+# CONTRACT §1: every channel that a webhook can have.
 CHANNEL_NAMES = ("standard", "slack", "telegram", "discord", "email", "postback")
 
 
@@ -160,6 +159,13 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 # --- events -----------------------------------------------------------------------------------------------------
 
 
+# Event types of Tocsin's own begin so; nobody else's may. They are routed to nobody and listed nowhere, but have
+# deliveries: a digest of what was folded, a word on a webhook that was stopped.
+OWN_TYPES = "tocsin."
+DIGEST_TYPE = "tocsin.digest"
+NOTICE_TYPE = "tocsin.notice"
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One immutable thing that happened. `data` is its body as compact, ECMAScript-stable JSON.
 
@@ -173,7 +179,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: Millis
     data: bytes | None
     external_id: str | None
-    source: str  # "api", "activity", "test"
+    source: str  # "api", "activity", "test"; "tocsin": one of `OWN_TYPES`
     config_version: int  # the account's settings that it was matched by
     matched: int  # how many webhooks
     visitor_id: str | None
@@ -224,6 +230,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: Millis | None
     status_code: int | None  # of the last attempt
     replay_id: int | None = None
+    digest_id: DeliveryId | None = None  # the one that it was folded into
 
 
 # --- attempts ---------------------------------------------------------------------------------------------------
@@ -242,11 +249,15 @@ class OutcomeKind(StrEnum):
     CONNECTION_LOST = "connection_lost"  # closed or reset before the answer's end: it may have been received
     PROTOCOL_ERROR = "protocol_error"  # the answer is not HTTP, or its headers exceed all bounds
     BLOCKED = "blocked"  # the outbound guard refused the address
+    MAIL_ERROR = "mail_error"  # the mail server answered otherwise than 2xx: its reply code is the status code
     UNSENDABLE = "unsendable"  # nothing was sent: the event cannot be rendered for this webhook
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request, ready to send: what a channel renders and the sender sends."""
+    """One request, ready to send: what a channel renders and the sender sends.
+
+    Of a mail, `method` is ``MAIL``, `url` its ``mailto:`` address and `body` the whole of it (RFC 5322).
+    """
 
     method: str
     url: str

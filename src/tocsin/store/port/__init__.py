@@ -3,7 +3,8 @@
 A store holds:
 
     append-only     event, activity, attempt, webhook_version, audit
-    live            delivery, lane (webhooks whose deliveries are failing), fan-out jobs, notice, timer, trigger state
+    live            delivery, lane (webhooks whose deliveries are failing), window and digest (webhooks that gather),
+                    fan-out jobs, notice, timer, trigger state
     small           account, api_key, event_type, webhook, idempotency, dedupe
 
 Which lanes have a backlog and when each is next due is derived from the deliveries that wait; no row repeats it. How
@@ -13,6 +14,7 @@ Errors, from any call: `errors.Unavailable` where the database cannot answer now
 `code="commit_unknown"`, it is unknown whether it was).
 """
 
+from tocsin.store.port.digests import DigestKind, Digests, Fold, Gathered, OpenDigest, Window
 from tocsin.store.port.erasure import Erased, Erasure
 from tocsin.store.port.housekeeping import Housekeeping, Purged
 from tocsin.store.port.idempotency import Idempotency, StoredAnswer
@@ -72,11 +74,15 @@ __all__ = [
     "Claimed",
     "ContentConflict",
     "DeliveryFilter",
+    "DigestKind",
+    "Digests",
     "Duplicate",
     "Erased",
     "Erasure",
     "EventFilter",
     "FanOutJob",
+    "Fold",
+    "Gathered",
     "Housekeeping",
     "Idempotency",
     "Ingested",
@@ -88,6 +94,7 @@ __all__ = [
     "NewDelivery",
     "NewEvent",
     "Notices",
+    "OpenDigest",
     "Ownership",
     "Page",
     "Purged",
@@ -106,4 +113,5 @@ __all__ = [
     "Unstorable",
     "WebhookEdit",
     "Webhooks",
+    "Window",
 ]

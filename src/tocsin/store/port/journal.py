@@ -94,6 +94,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     tries: int  # scheduled attempts that count against the schedule, so far
     claim_count: int  # how often it was claimed since its last settled attempt: 1 unless owners died with it
     trigger: Trigger = Trigger.SCHEDULE
+    message: str | None = None  # of a digest that was sent before: the service's name for the message
 
 
 class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +110,8 @@ NOTHING_CLAIMED = ClaimAnswer(claimed=(), next_due={})
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a claimed delivery after one attempt.
 
-    `state` is final (succeeded, failed, cancelled) or `RETRYING` with `due_at`.
+    `state` is final (succeeded, failed, cancelled), or, with `due_at`, `RETRYING` or (a digest that goes on)
+    `PENDING`. `message`: what the service calls the message that was sent; kept of digests, as the newest said.
     """
 
     delivery_id: DeliveryId
@@ -118,6 +120,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     due_at: Millis | None
     tries: int  # the new count
     settled_at: Millis
+    message: str | None = None
 
 
 class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
