@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tocsin.engine.directory import AccountView
-from tocsin.engine.filters import compile_filter
 from tocsin.engine.resolver import ResolveFailed, Resolver
 from tocsin.errors import Fault, Invalid
 from tocsin.model import WebhookSettings
@@ -13,22 +12,6 @@ from tocsin.profiles import Profile
 from tocsin.profiles.signatures import header_pointer
 from tocsin.security.guard import Guard
 from tocsin.security.headers import check_custom_headers
-
-CHANNELS = ("standard",)
-
-
-def check_channel(channel: str) -> None:
-    if channel not in CHANNELS:
-        raise Invalid(
-            "the channel is unknown",
-            faults=[
-                Fault(
-                    "/channel",
-                    f"no channel is called {channel[:64]!r}; this version has {', '.join(CHANNELS)}, which posts each "
-                    "event to your address, signed",
-                )
-            ],
-        )
 
 
 def check_events(view: AccountView, patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,8 +60,6 @@ def check_settings(view: AccountView, settings: WebhookSettings, headers: Mappin
     Raises:
         Invalid: with a pointer to each value at fault.
     """
-    if settings.filter is not None:
-        compile_filter(settings.filter)
     check_options(view, settings.options)
     check_custom_headers(headers, view.profile.own_headers)
     signature, _ = view.profile.signs_in(settings.options)

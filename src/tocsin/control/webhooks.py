@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from tocsin import ids
 from tocsin.clock import Clock, Millis
+from tocsin.control import channels
 from tocsin.control import webhook_checks as checks
 from tocsin.control.actor import Actor
 from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
 from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.filters import compile_filter
 from tocsin.engine.rendering import masked, render
 from tocsin.engine.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
@@ -149,12 +151,18 @@ class WebhookControl:
         """
         view = await self._directory.view(account_id)
         profile = view.profile
-        checks.check_channel(new.channel)
-        checks.check_options(view, new.options)
-        taken = checks.take_secret(profile, new.headers, new.options, new.secret)
-        headers = {name: value for name, value in taken.headers.items() if value is not None}
+        channels.check_channel(new.channel)
+        channels.check_options(view, new.channel, new.options)
+        signed = new.channel == "standard"
+        if signed:
+            taken = checks.take_secret(profile, new.headers, new.options, new.secret)
+            given, secret = taken.headers, taken.secret or profile.make_secret(random.token_bytes)
+        else:
+            channels.check_unsigned(new.channel, new.secret, new.headers)
+            given, secret = {}, None
+        headers = {name: value for name, value in given.items() if value is not None}
         settings = WebhookSettings(
-            url_shown=new.url,
+            url_shown="",
             events=checks.check_events(view, new.events),
             name=new.name,
             description=new.description,
@@ -165,12 +173,11 @@ class WebhookControl:
             max_in_flight=new.max_in_flight,
             options=new.options,
         )
-        checks.check_settings(view, settings, headers)
-        url = await checks.check_url(self._guard, self._resolver, new.url, https_only=profile.limits.https_only)
-        secret = taken.secret if taken.secret is not None else profile.make_secret(random.token_bytes)
+        _check_settings(view, settings, headers)
+        address = await channels.check_address(self._guard, self._resolver, view, new.channel, new.url)
         now = self._clock.now_ms()
         webhook_id = WebhookId(self._id_source.next())
-        secrets = WebhookSecrets(url=url, headers=headers, secret=secret)
+        secrets = WebhookSecrets(url=address.url, headers=headers, secret=secret)
         webhook = Webhook(
             id=webhook_id,
             account_id=account_id,
@@ -180,13 +187,13 @@ class WebhookControl:
             status_reason=None if new.enabled else "created disabled",
             status_since=now,
             muted_until=None,
-            settings=replace(settings, url_shown=url),
+            settings=replace(settings, url_shown=address.shown),
             sealed=seal_secrets(self._vault, account_id, webhook_id, secrets),
             created_at=now,
             updated_at=now,
         )
         limit = MAX_WEBHOOKS if profile.limits.webhooks is None else profile.limits.webhooks
-        change = actor.change(now, "webhook.created", ids.show("wh_", webhook_id), url=url, events=new.events)
+        change = actor.change(now, "webhook.created", ids.show("wh_", webhook_id), url=address.shown, events=new.events)
         stored = await self._webhooks.add(webhook, limit, change)
         self._tell(stored)
         return stored, secret
@@ -194,21 +201,21 @@ class WebhookControl:
     async def change(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, patch: WebhookPatch) -> Webhook:
         """Raises `Invalid`, `NotFound`, or `Conflict` (`changed_meanwhile`)."""
         view = await self._directory.view(account_id)
-        url = None
+        address = None
         if patch.url is not UNSET:
-            await self.get(account_id, webhook_id)  # none: said before a name is looked up for it
-            url = await checks.check_url(
-                self._guard, self._resolver, patch.url, https_only=view.profile.limits.https_only
-            )
+            known = await self.get(account_id, webhook_id)  # none: said before a name is looked up for it
+            address = await channels.check_address(self._guard, self._resolver, view, known.settings.channel, patch.url)
         named = [name for name in patch.__struct_fields__ if getattr(patch, name) is not UNSET]
         events = None if patch.events is UNSET else checks.check_events(view, patch.events)
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
             settings = webhook.settings
             options = merge_patch(settings.options, patch.options)
-            checks.check_options(view, options)
+            channels.check_options(view, settings.channel, options)
             given = patch.headers
-            if given is not UNSET and given is not None:
+            if settings.channel != "standard":
+                channels.check_unsigned(settings.channel, None, given or {})
+            elif given is not UNSET and given is not None:
                 taken = checks.take_secret(view.profile, given, options)
                 given = taken.headers
                 if taken.replaces is not None:  # it may have been a header like any other until now
@@ -219,7 +226,7 @@ class WebhookControl:
             headers = merge_patch(secrets.headers, _respelled(given, secrets.headers))
             settings = replace(
                 settings,
-                url_shown=url or settings.url_shown,
+                url_shown=settings.url_shown if address is None else address.shown,
                 events=events or settings.events,
                 header_names=tuple(headers),
                 options=options,
@@ -229,8 +236,8 @@ class WebhookControl:
                     if (value := getattr(patch, name)) is not UNSET
                 },
             )
-            checks.check_settings(view, settings, headers)
-            return settings, replace(secrets, url=url or secrets.url, headers=headers)
+            _check_settings(view, settings, headers)
+            return settings, replace(secrets, url=secrets.url if address is None else address.url, headers=headers)
 
         state = None
         if patch.enabled is not UNSET:
@@ -291,6 +298,8 @@ class WebhookControl:
         now = self._clock.now_ms()
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+            if webhook.settings.channel != "standard":
+                raise Conflict(f"{webhook.settings.channel} messages are not signed", code="no_rotation")
             if secret == secrets.secret:
                 raise Invalid(
                     "that is the secret already", faults=[Fault("/secret", "give another one, or none to have it made")]
@@ -386,6 +395,14 @@ class WebhookControl:
     def _tell(self, webhook: Webhook) -> None:
         self._directory.forget(webhook.account_id)
         self._dispatcher.webhook_changed(webhook)
+
+
+def _check_settings(view: AccountView, settings: WebhookSettings, headers: Mapping[str, str]) -> None:
+    """Raises `Invalid` with a pointer to each value at fault. The options of a chat were checked with its channel."""
+    if settings.filter is not None:
+        compile_filter(settings.filter)
+    if settings.channel == "standard":
+        checks.check_settings(view, settings, headers)
 
 
 def _hook(view: AccountView, webhook_id: WebhookId) -> WebhookView:

@@ -64,7 +64,7 @@ class Manual:
         """The request that a test of that type sends, but for the header that marks it."""
         now = self._clock.now_ms()
         event_id = EventId(self._id_source.next())
-        return render(hook.target, event_id=event_id, type=type, timestamp=now, data=example, at=now)
+        return render(hook.target, event_id=event_id, type=type, timestamp=now, data=example, at=now, test=True)
 
     async def send_test(self, account_id: AccountId, webhook_id: WebhookId, type: str | None) -> Attempt:
         """Sends the example of an event type (unset: the first that the webhook takes), also while it is disabled.

@@ -1,9 +1,16 @@
 """From an event and a webhook to the request that is sent: pure, and the same for tests, previews and the log."""
 
 import msgspec
+import orjson
 
 from tocsin import __version__, ids
+from tocsin.channels import CHATS, Chat, ChatAddress
+from tocsin.channels.compose import compose
+from tocsin.channels.message import Message
+from tocsin.channels.occasion import Occasion
+from tocsin.channels.options import ChatOptions
 from tocsin.clock import Millis
+from tocsin.errors import Invalid
 from tocsin.model import Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
 from tocsin.profiles import Facts, Profile
 from tocsin.profiles.masking import mask_ips
@@ -25,12 +32,32 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     webhook_text: str
     masks_ips: bool
     static_headers: tuple[tuple[str, str], ...]
+    chat: "ChatTarget | None" = None  # where its channel is a chat
+    unusable: str | None = None  # why nothing can be sent: an older version took what this one does not understand
+
+
+class ChatTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat, and how its owner wants to be told."""
+
+    channel: Chat
+    address: ChatAddress
+    options: ChatOptions
 
 
 def target(account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets) -> Target:
     own = {name.lower() for name in secrets.headers}
     signature, _ = profile.signs_in(webhook.settings.options)
     taken = profile.own_headers | {signature.lower()}
+    chat, unusable = None, None
+    channel = CHATS.get(webhook.settings.channel)
+    if channel is not None:
+        try:
+            options = msgspec.convert(webhook.settings.options, ChatOptions)
+            chat = ChatTarget(channel=channel, address=channel.parse(secrets.url), options=options)
+        except (Invalid, msgspec.ValidationError) as error:
+            unusable = f"its address or options are not understood any more: {error}"
+    elif webhook.settings.channel != "standard":
+        unusable = f"this version has no channel {webhook.settings.channel!r}"
     return Target(
         webhook=webhook,
         secrets=secrets,
@@ -44,6 +71,8 @@ def target(account: Account, profile: Profile, webhook: Webhook, secrets: Webhoo
             *(header for header in _STATIC if header[0].lower() not in own),
             *((name, value) for name, value in secrets.headers.items() if name.lower() not in taken),
         ),
+        chat=chat,
+        unusable=unusable,
     )
 
 
@@ -68,8 +97,32 @@ def signing_secrets(secrets: WebhookSecrets, profile: Profile, at: Millis) -> tu
     return (secrets.previous_secret,)
 
 
-def render(to: Target, *, event_id: EventId, type: str, timestamp: Millis, data: bytes, at: Millis) -> Request:
-    """The request for one attempt, signed over its exact bytes at the instant `at`."""
+def render(
+    to: Target,
+    *,
+    event_id: EventId,
+    type: str,
+    timestamp: Millis,
+    data: bytes,
+    at: Millis,
+    edit: str | None = None,
+    test: bool = False,
+) -> Request:
+    """The request for one attempt, signed over its exact bytes at the instant `at` where its channel is `standard`.
+
+    Args:
+        edit: a chat's name for the message that is to be changed to this one.
+        test: marks a message for people as a test.
+
+    Raises:
+        Invalid: the webhook is unusable.
+    """
+    if to.unusable is not None:
+        raise Invalid(to.unusable)
+    if to.chat is not None:
+        chat = to.chat
+        said = message(to, chat.channel.name, event_id=event_id, type=type, timestamp=timestamp, data=data, test=test)
+        return chat.channel.render(said, chat.address, edit=edit if chat.channel.edits else None)
     profile = to.profile
     facts = Facts(
         event_id=ids.show("evt_", event_id),
@@ -90,6 +143,23 @@ def render(to: Target, *, event_id: EventId, type: str, timestamp: Millis, data:
         body=body,
         timeout_s=profile.timeout_s,
     )
+
+
+def message(
+    to: Target, channel: str, *, event_id: EventId, type: str, timestamp: Millis, data: bytes, test: bool = False
+) -> Message:
+    """What people are told of an event in the channel of that name, also where the webhook's own is another one."""
+    options = to.chat.options if to.chat is not None else ChatOptions()
+    occasion = Occasion(
+        event_id=ids.show("evt_", event_id),
+        type=type,
+        timestamp=timestamp,
+        data=orjson.loads(mask_ips(data)),  # CONTRACT §8: in chats always, whatever the account's bodies show
+        profile=to.profile,
+        account_name=to.account_name,
+        test=test,
+    )
+    return compose(occasion, options, channel)
 
 
 def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Event) -> bytes | None:
@@ -113,7 +183,7 @@ def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Ev
 def masked(to: Target, request: Request) -> tuple[tuple[str, str], ...]:
     """The request's headers as they may be shown and kept: custom values and bare secrets taken out."""
     secrets = to.secrets
-    if not secrets.headers and not to.profile.shows_secret:
+    if to.chat is not None or (not secrets.headers and not to.profile.shows_secret):
         return request.headers
     custom = {name.lower() for name in secrets.headers}
     header, scheme = to.profile.signs_in(to.webhook.settings.options)

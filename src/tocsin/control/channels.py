@@ -1,0 +1,109 @@
+"""What a channel asks of a webhook: an address of its own form, options of its own, and whether it is signed."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from tocsin.channels import CHATS
+from tocsin.channels.options import ChatOptions
+from tocsin.control import webhook_checks as checks
+from tocsin.engine.directory import AccountView
+from tocsin.engine.resolver import Resolver
+from tocsin.errors import Fault, Invalid
+from tocsin.faults import faults_of
+from tocsin.nearest import did_you_mean
+from tocsin.security.guard import Guard
+
+CHANNELS = ("standard", *CHATS)
+
+
+class Address(NamedTuple):
+    """`shown`: without credentials."""
+
+    url: str
+    shown: str
+
+
+def check_channel(channel: str) -> None:
+    if channel not in CHANNELS:
+        hint = f"{did_you_mean(channel, CHANNELS)}; there are {', '.join(CHANNELS)}"
+        raise Invalid(
+            "the channel is unknown", faults=[Fault("/channel", f"no channel is called {channel[:64]!r}{hint}")]
+        )
+
+
+async def check_address(guard: Guard, resolver: Resolver, view: AccountView, channel: str, url: str) -> Address:
+    """The address as it is kept.
+
+    Raises:
+        Invalid: `url_refused`: it has not the form of its channel's, or where it leads is refused.
+    """
+    chat = CHATS.get(channel)
+    if chat is None:
+        url = await checks.check_url(guard, resolver, url, https_only=view.profile.limits.https_only)
+        return Address(url, url)
+    address = chat.parse(url)
+    if address.dial is not None:
+        await checks.check_url(guard, resolver, address.dial, https_only=False)
+    return Address(address.url, address.shown)
+
+
+def check_unsigned(channel: str, secret: str | None, headers: Mapping[str, str | None]) -> None:
+    """Chats are not signed, and take no headers of a user's."""
+    faults = []
+    if secret is not None:
+        faults.append(Fault("/secret", f"{channel} messages are not signed; leave the secret out"))
+    if headers:
+        faults.append(Fault("/headers", f"{channel} takes no headers of your own; leave them out"))
+    if faults:
+        raise Invalid("that is for webhooks of the channel standard", faults=faults)
+
+
+def check_options(view: AccountView, channel: str, options: Mapping[str, Any]) -> None:
+    """An option that nothing reads is refused, not kept.
+
+    Raises:
+        Invalid: `option_invalid`, with a pointer to each value at fault.
+    """
+    if channel == "standard":
+        checks.check_options(view, options)
+        return
+    faults = list(faults_of(options, ChatOptions, "/options"))
+    if not faults:
+        faults = _faults(view, msgspec.convert(options, ChatOptions))
+    if faults:
+        raise Invalid("an option is not understood", code="option_invalid", faults=faults)
+
+
+def _faults(view: AccountView, options: ChatOptions) -> list[Fault]:
+    faults = []
+    quiet = options.quiet_hours
+    if quiet is not None:
+        if quiet.from_ == quiet.to:
+            faults.append(
+                Fault("/options/quiet_hours/to", "it is when they begin; to be quiet all day, disable or mute")
+            )
+        if quiet.timezone is not None and not _is_zone(quiet.timezone):
+            detail = f"{quiet.timezone!r} is no IANA time zone such as Europe/Berlin"
+            faults.append(Fault("/options/quiet_hours/timezone", detail))
+    for name, patterns in (("urgent", options.urgent), ("templates", tuple(options.templates))):
+        try:
+            checks.check_events(view, patterns)
+        except Invalid as error:
+            for fault in error.faults:
+                index = int(fault.pointer.rpartition("/")[2])
+                step = str(index) if name == "urgent" else patterns[index].replace("~", "~0").replace("/", "~1")
+                faults.append(Fault(f"/options/{name}/{step}", fault.detail))
+    return faults
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError only since 3.9; folders are OSErrors
+        return False
+    except KeyError:
+        return False
+    return True
