@@ -202,6 +202,12 @@ CODES: Mapping[str, Cause] = {
         "There is no old secret beside the present one.",
         "Nothing needs to be done; call rotate-secret to begin a rotation.",
     ),
+    "not_signed": Cause(
+        409,
+        "The channel does not sign",
+        "Only webhooks of the channel standard sign, and have a secret.",
+        "Nothing needs to be done: what a chat gets is trusted for its address, which is kept secret.",
+    ),
     "key_in_use": Cause(
         409,
         "The key is the one that you ask with",

@@ -152,7 +152,7 @@ async def mute_webhook(call: Call) -> Reply:
     body=Rotation,
     body_example={"overlap_s": 86400},
     answers=(Answer(200, WebhookMade, "The webhook with its new secret", {**EXAMPLE, "secret": SECRET}),),
-    problems=("secret_invalid", "changed_meanwhile"),
+    problems=("secret_invalid", "not_signed", "changed_meanwhile"),
     secret_keys=("secret",),
 )
 async def rotate_secret(call: Call) -> Reply:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from tocsin.channels import CHATS
 from tocsin.channels.options import ChatOptions
 from tocsin.control import webhook_checks as checks
+from tocsin.control.values import check_timezone
 from tocsin.engine.directory import AccountView
 from tocsin.engine.resolver import Resolver
 from tocsin.errors import Fault, Invalid
@@ -82,12 +82,13 @@ def _faults(view: AccountView, options: ChatOptions) -> list[Fault]:
     quiet = options.quiet_hours
     if quiet is not None:
         if quiet.from_ == quiet.to:
-            faults.append(
-                Fault("/options/quiet_hours/to", "it is when they begin; to be quiet all day, disable or mute")
-            )
-        if quiet.timezone is not None and not _is_zone(quiet.timezone):
-            detail = f"{quiet.timezone!r} is no IANA time zone such as Europe/Berlin"
-            faults.append(Fault("/options/quiet_hours/timezone", detail))
+            detail = "that is when they begin; who wants quiet all day mutes the webhook, or disables it"
+            faults.append(Fault("/options/quiet_hours/to", detail))
+        if quiet.timezone is not None:
+            try:
+                check_timezone(quiet.timezone, "/options/quiet_hours/timezone")
+            except Invalid as error:
+                faults += error.faults
     for name, patterns in (("urgent", options.urgent), ("templates", tuple(options.templates))):
         try:
             checks.check_events(view, patterns)
@@ -97,13 +98,3 @@ def _faults(view: AccountView, options: ChatOptions) -> list[Fault]:
                 step = str(index) if name == "urgent" else patterns[index].replace("~", "~0").replace("/", "~1")
                 faults.append(Fault(f"/options/{name}/{step}", fault.detail))
     return faults
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError only since 3.9; folders are OSErrors
-        return False
-    except KeyError:
-        return False
-    return True

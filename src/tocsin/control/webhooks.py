@@ -299,7 +299,7 @@ class WebhookControl:
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
             if webhook.settings.channel != "standard":
-                raise Conflict(f"{webhook.settings.channel} messages are not signed", code="no_rotation")
+                raise Conflict(f"{webhook.settings.channel} messages are not signed", code="not_signed")
             if secret == secrets.secret:
                 raise Invalid(
                     "that is the secret already", faults=[Fault("/secret", "give another one, or none to have it made")]

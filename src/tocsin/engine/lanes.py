@@ -8,6 +8,7 @@ rotation, and within an account its lanes in rotation. No I/O and no waiting her
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
+from tocsin.channels import CHATS
 from tocsin.clock import Millis
 from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
 from tocsin.store.port import Claimed
@@ -100,7 +101,9 @@ class Lane:
 
     def configure(self, webhook: Webhook) -> None:
         """Takes over what the webhook's settings and state say."""
-        self.max_in_flight = webhook.settings.max_in_flight or DEFAULT_MAX_IN_FLIGHT
+        # One after the other into a chat, so that people read what happened in its order.
+        unless_said = 1 if webhook.settings.channel in CHATS else DEFAULT_MAX_IN_FLIGHT
+        self.max_in_flight = webhook.settings.max_in_flight or unless_said
         self.limit = min(max(self.limit, min(START_IN_FLIGHT, self.max_in_flight)), self.max_in_flight)
         self.rate_limit = webhook.settings.rate_limit
         active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
