@@ -74,8 +74,11 @@ def test_a_body_of_two_mebibytes_goes_out_whole_and_unasked():
     assert seen[0].endswith(b"\r\n\r\n" + body)
 
 
-def test_a_get_has_no_body():
-    """A GET is sent as a GET and a POST as a POST, by whichever handle the one before was sent."""
+METHODS = ("POST", "GET", "PATCH", "GET", "PATCH", "PATCH", "POST", "GET", "POST")
+
+
+def test_each_method_goes_out_as_itself():
+    """A GET has no body, a POST and a PATCH have theirs, by whichever handle the one before was sent."""
     seen = []
 
     def script(connection):
@@ -87,14 +90,14 @@ def test_a_get_has_no_body():
 
         async def main():
             async with open_sender() as sender:
-                for method in ("POST", "GET", "POST"):
+                for method in METHODS:
                     assert (await outcome_of(sender, request_to(server.url, method=method))).ok
 
         run(main())
-    assert [request.split(b" ")[0] for request in seen] == [b"POST", b"GET", b"POST"]
-    assert b"content-length" not in seen[1].lower()
-    assert seen[1].endswith(b"\r\n\r\n")
-    assert seen[2].endswith(b'{"type":"t"}')
+    assert [request.split(b" ")[0].decode() for request in seen] == list(METHODS)
+    for method, request in zip(METHODS, seen, strict=True):
+        assert (b"content-length: 12" in request.lower()) is (method != "GET")
+        assert request.endswith(b"\r\n\r\n" if method == "GET" else b'\r\n\r\n{"type":"t"}')
 
 
 S, R, H = OutcomeKind.SUCCEEDED, OutcomeKind.REDIRECTED, OutcomeKind.HTTP_ERROR

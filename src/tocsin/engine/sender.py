@@ -31,7 +31,7 @@ IDLE_S = 60
 _MAX_TARGETS = 16_384
 # Handles kept for the next request; each is some 5 KiB, and more than these are in use only in bursts.
 _MAX_SPARE = 256
-_METHODS = frozenset({"POST", "GET"})
+_METHODS = frozenset({"POST", "GET", "PATCH"})  # PATCH changes a message in a chat
 
 Done = Callable[[Outcome], None]
 
@@ -84,7 +84,7 @@ class Sender:
             self._tell(done, _STOPPED)
             return
         if request.method not in _METHODS:
-            self._tell(done, _unsendable(f"the method {request.method!r} is not one of GET and POST"))
+            self._tell(done, _unsendable(f"the method {request.method!r} is not one of GET, POST and PATCH"))
             return
         target = self._target(request.url)
         if isinstance(target, str):

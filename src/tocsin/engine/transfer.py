@@ -83,7 +83,7 @@ class Transfer:
         curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
         self._refusal = refusal
-        self._is_post: bool | None = None
+        self._method = ""
         self._timeout_ms = 0
         self.request: Request
         self.done: Callable[[Outcome], None]
@@ -125,11 +125,9 @@ class Transfer:
                 self._route = route
             if route.resolve:  # each time: libcurl forgets such entries after a minute
                 setopt(pycurl.RESOLVE, route.resolve)
-            is_post = request.method == "POST"
-            if is_post is not self._is_post:
-                setopt(pycurl.POST if is_post else pycurl.HTTPGET, 1)
-                self._is_post = is_post
-            if is_post:
+            if request.method != self._method:
+                self._set_method(request.method)
+            if request.method != "GET":
                 setopt(pycurl.POSTFIELDS, request.body)
             setopt(pycurl.HTTPHEADER, _header_lines(request))
             timeout_ms = max(1, int((request.timeout_s - waited_s) * 1000))
@@ -138,6 +136,14 @@ class Transfer:
                 self._timeout_ms = timeout_ms
         except (pycurl.error, UnicodeError, TypeError) as error:
             raise ValueError(str(error)) from None
+
+    def _set_method(self, method: str) -> None:
+        if method == "PATCH":  # to libcurl a POST that is called otherwise
+            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
+        elif self._method == "PATCH":
+            self.curl.unsetopt(pycurl.CUSTOMREQUEST)
+        self.curl.setopt(pycurl.HTTPGET if method == "GET" else pycurl.POST, 1)
+        self._method = method
 
     def unload(self) -> None:
         """Lets go of what belongs to one request."""
