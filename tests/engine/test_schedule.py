@@ -185,10 +185,10 @@ def test_each_request_carries_its_profiles_time_limit(tmp_path: Path, receiver: 
 
     async def scenario() -> None:
         async with walk(tmp_path, receiver.url(PATH), figures.profile, **figures.hook) as one:
-            request, _ = await one.app.control.webhooks.preview(
+            preview = await one.app.control.webhooks.preview(
                 one.account_id, one.webhook_id, event_id=(await one.publish()).id, type=None
             )
-            assert request.timeout_s == figures.timeout_s
+            assert preview.request.timeout_s == figures.timeout_s
 
     asyncio.run(scenario())
 

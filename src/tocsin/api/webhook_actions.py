@@ -51,12 +51,15 @@ class PreviewAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """The request as it would be sent now, with secret values masked."""
+    """The request as it would be sent now, with secret values masked. `chats`: the body that the same event would make
+    in each chat, by the webhook's templates and options; a mail as it goes over the wire.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     body: str
+    chats: dict[str, str]
 
 
 @operation(
@@ -194,22 +197,36 @@ async def activate_secret(call: Call) -> Reply:
             200,
             Preview,
             "The request as it would be sent now",
-            {name: attempts.EXAMPLE["request"][name] for name in ("method", "url", "headers", "body")},
+            {
+                **{name: attempts.EXAMPLE["request"][name] for name in ("method", "url", "headers", "body")},
+                "chats": {"telegram": '{"chat_id":1,"text":"🎉 <b>New Conversion!</b>…","parse_mode":"HTML"}'},
+            },
         ),
     ),
     problems=("unknown_event_type", "body_gone"),
 )
 async def preview_webhook(call: Call) -> Reply:
-    """Render without sending."""
+    """Render without sending.
+
+    The request that an event makes, and beside it the same event in each chat.
+    """
     asked: PreviewAsked = call.body
     if asked.event_id is not None and asked.type is not None:
         raise Invalid("name an event or a type, not both", faults=[Fault("/type", "leave one of the two out")])
     number = None if asked.event_id is None else EventId(id_of("evt_", asked.event_id, "/event_id"))
-    request, headers = await call.services.control.webhooks.preview(
+    made = await call.services.control.webhooks.preview(
         call.account_id, webhook_id_of(call), event_id=number, type=asked.type
     )
-    body, _ = wire.body_text(request.body)
-    return Reply(200, Preview(method=request.method, url=request.url, headers=wire.header_map(headers), body=body))
+    return Reply(
+        200,
+        Preview(
+            method=made.request.method,
+            url=made.url_shown,
+            headers=wire.header_map(made.headers),
+            body=wire.body_text(made.request.body)[0],
+            chats={name: wire.body_text(request.body)[0] for name, request in made.chats.items()},
+        ),
+    )
 
 
 OPERATIONS = (

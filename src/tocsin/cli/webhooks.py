@@ -303,6 +303,7 @@ def preview(
     *,
     event: str | None = None,
     event_type: Annotated[str | None, Parameter(name="--type")] = None,
+    chats: Flag = False,
     as_json: AsJson = False,
     at: Connection = HERE,
 ) -> None:
@@ -312,6 +313,7 @@ def preview(
         webhook: Its id (wh_…).
         event: An event's id (evt_…).
         event_type: A type, whose example is taken; without both, the first that the webhook takes.
+        chats: Show what the same event makes in each chat too.
         as_json: Print JSON.
     """
     with Client(at) as client:
@@ -324,6 +326,10 @@ def preview(
         put_text(f"{name}: {value}")
     put_text("")
     put_text(pretty_body(shown["body"]))
+    for name, body in shown["chats"].items() if chats else ():
+        put_text("")
+        put_text(name, style="bold")
+        put_text(pretty_body(body))
 
 
 @app.command

@@ -18,6 +18,14 @@ from tocsin.security.guard import Guard
 
 CHANNELS = ("standard", *CHATS)
 
+# Addresses of nobody, to show what a message looks like in a chat that the account has no webhook for.
+SAMPLES = {
+    "slack": "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
+    "telegram": "https://api.telegram.org/bot123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/sendMessage?chat_id=1",
+    "discord": f"https://discord.com/api/webhooks/100000000000000000/{'X' * 68}",
+    "email": "mailto:you@example.com",
+}
+
 
 class Address(NamedTuple):
     """`shown`: without credentials."""

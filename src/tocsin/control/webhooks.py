@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from tocsin import ids
+from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.control import channels
 from tocsin.control import webhook_checks as checks
@@ -20,7 +21,7 @@ from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, me
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.filters import compile_filter
-from tocsin.engine.rendering import masked, render
+from tocsin.engine.rendering import masked, message, render
 from tocsin.engine.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
 from tocsin.ids import IdSource
@@ -54,6 +55,17 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
 
     overlap_until: Millis | None  # until then the secret before a rotation counts too
     public_key: str | None  # of an ed25519 secret: what its receiver verifies with
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it would be sent now, its headers as they may be shown; and the message that people would read in
+    each chat, with what is sent there.
+    """
+
+    request: Request
+    headers: tuple[tuple[str, str], ...]
+    url_shown: str
+    chats: Mapping[str, Request]
 
 
 _Draft = tuple[WebhookSettings, WebhookSecrets]
@@ -110,8 +122,8 @@ class WebhookControl:
         *,
         event_id: EventId | None,
         type: str | None,
-    ) -> tuple[Request, tuple[tuple[str, str], ...]]:
-        """The request that an event (or the example of a type) makes, with its headers as they may be shown.
+    ) -> Preview:
+        """What an event (or the example of a type) makes.
 
         Raises:
             NotFound: no such webhook or event.
@@ -127,18 +139,13 @@ class WebhookControl:
                 raise NotFound("there is no such event")
             if event.data is None:
                 raise Conflict("the event's body is no longer kept", code="body_gone")
-            request = render(
-                hook.target, event_id=event.id, type=event.type, timestamp=event.timestamp, data=event.data, at=now
-            )
-            return request, masked(hook.target, request)
+            return _preview(hook, event.id, event.type, event.timestamp, event.data, now)
         if type is None:
             patterns = hook.webhook.settings.events
             type = next((name for name in view.entries() if takes(patterns, name)), patterns[0])  # noqa: A001
         example = entry_of(view, type).event_type
         data = stabilise(msgspec.json.encode(example.example))[1]
-        made = EventId(self._id_source.next())
-        request = render(hook.target, event_id=made, type=example.name, timestamp=now, data=data, at=now)
-        return request, masked(hook.target, request)
+        return _preview(hook, EventId(self._id_source.next()), example.name, now, data, now)
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -395,6 +402,20 @@ class WebhookControl:
     def _tell(self, webhook: Webhook) -> None:
         self._directory.forget(webhook.account_id)
         self._dispatcher.webhook_changed(webhook)
+
+
+def _preview(hook: WebhookView, event_id: EventId, type: str, timestamp: Millis, data: bytes, now: Millis) -> Preview:
+    request = render(hook.target, event_id=event_id, type=type, timestamp=timestamp, data=data, at=now)
+    chats = {}
+    for name, chat in CHATS.items():
+        said = message(hook.target, name, event_id=event_id, type=type, timestamp=timestamp, data=data)
+        chats[name] = chat.render(said, chat.parse(channels.SAMPLES[name]))
+    return Preview(
+        request=request,
+        headers=masked(hook.target, request),
+        url_shown=hook.webhook.settings.url_shown,
+        chats=chats,
+    )
 
 
 def _check_settings(view: AccountView, settings: WebhookSettings, headers: Mapping[str, str]) -> None:
