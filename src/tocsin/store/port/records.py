@@ -25,6 +25,7 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     state: DeliveryState | None = None
     status_code: int | None = None
     channel: str | None = None
+    digest_id: DeliveryId | None = None  # what was folded into it
     since: Millis | None = None  # by when it was made
     until: Millis | None = None
 
@@ -35,10 +36,12 @@ class Records(Protocol):
     """
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
-        """Rows (without `data`), and `next_before`."""
+        """Rows (without `data`), and `next_before`; none of Tocsin's own (`model.OWN_TYPES`)."""
         ...
 
-    async def event(self, account_id: AccountId, event_id: EventId) -> Event | None: ...
+    async def event(self, account_id: AccountId, event_id: EventId) -> Event | None:
+        """With its `data`; one of Tocsin's own too."""
+        ...
 
     async def deliveries(
         self, account_id: AccountId, where: DeliveryFilter, page: Page

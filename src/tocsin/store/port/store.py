@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from tocsin.store.port.digests import Digests
 from tocsin.store.port.erasure import Erasure
 from tocsin.store.port.housekeeping import Housekeeping
 from tocsin.store.port.idempotency import Idempotency
@@ -25,6 +26,8 @@ class Store(Protocol):
     def keys(self) -> Keys: ...
     @property
     def catalogue(self) -> Catalogue: ...
+    @property
+    def digests(self) -> Digests: ...
     @property
     def webhooks(self) -> Webhooks: ...
     @property

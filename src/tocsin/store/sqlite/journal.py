@@ -6,7 +6,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
-from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -18,6 +18,7 @@ from tocsin.store.port import (
     Settlement,
 )
 from tocsin.store.sqlite.database import Database, Row, in_range, many
+from tocsin.store.sqlite.digests import keep_messages, messages
 from tocsin.store.sqlite.ingest import delivery_row, ingest
 from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
@@ -101,6 +102,7 @@ class SqliteJournal:
                 tries=tries,
                 claim_count=claim_count + 1,
                 trigger=Trigger.MANUAL,
+                message=messages(db, [delivery_id]).get(delivery_id) if type_ == DIGEST_TYPE else None,
             )
 
         return await self._writer.do(write)
@@ -232,6 +234,9 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[l
         max_bytes -= len(data)
         if max_bytes < 0:
             break
+    if digests := [one.id for one in claimed if one.type == DIGEST_TYPE]:
+        names = messages(db, digests)
+        claimed = [msgspec.structs.replace(one, message=names[one.id]) if one.id in names else one for one in claimed]
     return claimed, erased
 
 
@@ -263,6 +268,8 @@ def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) 
         newest = {number for (number,) in db.rows(_DELIVERY["settled"], (ids,))}
         attempts = [attempt for attempt in attempts if attempt[0] in newest]
     db.change_rows(_ATTEMPT, "insert", attempts)
+    if named := [one for one in settlements if one.message is not None]:
+        keep_messages(db, named)
 
 
 def _last_attempts(db: Database, ids: Sequence[int]) -> dict[int, int | None]:

@@ -61,7 +61,7 @@ def _event(row: Row, data: bytes | None = None) -> Event:
 
 
 def _delivery(row: Row) -> Delivery:
-    id_, event_id, webhook_id, account_id, type_, channel, state, _, at, attempts, status_code, replay_id = row
+    id_, event_id, webhook_id, account_id, type_, channel, state, at, attempts, status_code, replay_id, digest_id = row
     return Delivery(
         id=id_,
         event_id=event_id,
@@ -75,6 +75,7 @@ def _delivery(row: Row) -> Delivery:
         finished_at=at if state >= SUCCEEDED else None,
         status_code=None if status_code == NO_STATUS else status_code,
         replay_id=replay_id,
+        digest_id=digest_id,
     )
 
 
@@ -175,14 +176,18 @@ class SqliteRecords:
         def read(db: Database) -> tuple[Sequence[Delivery], int | None]:
             near = self._near_account(db, account_id, least)
             if not _lives(db, account_id) or not all(
-                in_range(id_) for id_ in (where.webhook_id, where.event_id, where.status_code) if id_ is not None
+                in_range(id_)
+                for id_ in (where.webhook_id, where.event_id, where.digest_id, where.status_code)
+                if id_ is not None
             ):
                 return [], None
 
             def pick(ids: Sequence[int], limit: int) -> Sequence[Delivery]:
                 return _deliveries(db, account_id, ids, where, limit)
 
-            if where.event_id is not None:
+            if where.digest_id is not None:
+                near = _near(db, "near_digest", where.digest_id, least)
+            elif where.event_id is not None:
                 near = _near(db, "near_event", where.event_id, least)
             elif where.state is DeliveryState.FAILED:
                 near = _near(db, "near_failed", account_id, least)
@@ -249,9 +254,18 @@ def _deliveries(
         where.status_code,
         where.type,
         where.channel,
+        where.digest_id,
         limit,
     )
     return [_delivery(row) for row in db.rows(_RECORD["deliveries"], values)]
+
+
+def members(db: Database, account_id: int, digest_id: int, page: Page) -> Sequence[Delivery]:
+    """Deliveries folded into a digest, newest first; one more than a page holds."""
+    if not in_range(digest_id) or not _lives(db, account_id):
+        return []
+    ids = _near(db, "near_digest", digest_id, 0)(below(page), page.limit + 1)
+    return _deliveries(db, account_id, ids, DeliveryFilter(), page.limit + 1) if ids else []
 
 
 def _entry(row: Row) -> AuditEntry:

@@ -11,6 +11,7 @@ from tocsin.store.sqlite import migrations
 from tocsin.store.sqlite.accounts import SqliteAccounts, SqliteKeys
 from tocsin.store.sqlite.checkpoints import LOG_PAGES, Checkpoints
 from tocsin.store.sqlite.database import Database, connect
+from tocsin.store.sqlite.digests import SqliteDigests
 from tocsin.store.sqlite.erasure import SqliteErasure
 from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
@@ -46,6 +47,7 @@ class SqliteStore:
         self.accounts = SqliteAccounts(writer, readers)
         self.keys = SqliteKeys(writer, readers)
         self.catalogue = SqliteCatalogue(writer, readers)
+        self.digests = SqliteDigests(writer, readers)
         self.webhooks = SqliteWebhooks(writer, readers)
         self.snapshots = SqliteSnapshots(readers)
         self.notices = SqliteNotices(writer, readers)
