@@ -1,6 +1,8 @@
 """Dialects, and a real JavaScript engine to ask."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.support.runtimes import Node
 from tocsin.clock import Millis
 from tocsin.profiles import Facts, Profile, load, names
+from tocsin.profiles.loader import DATA
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,18 @@ def make_facts() -> Any:
         return Facts(**facts | changed)
 
     return make
+
+
+@pytest.fixture
+def edit(tmp_path: Path) -> Callable[..., Path]:
+    """A copy of a dialect with one text of one file replaced by another."""
+
+    def edit(dialect: str, file: str, old: str, new: str) -> Path:
+        folder = tmp_path / dialect
+        shutil.copytree(DATA / dialect, folder)
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new, 1))
+        return folder
+
+    return edit

@@ -1,28 +1,12 @@
 """Dialects that contradict themselves stop the start, with the file and the key."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tocsin.errors import Misconfigured
-from tocsin.profiles.loader import DATA, load, read_profile
-
-
-@pytest.fixture
-def edit(tmp_path: Path) -> Callable[..., Path]:
-    """A copy of a dialect with one text of one file replaced by another."""
-
-    def edit(dialect: str, file: str, old: str, new: str) -> Path:
-        folder = tmp_path / dialect
-        shutil.copytree(DATA / dialect, folder)
-        text = (folder / file).read_text()
-        assert old in text
-        (folder / file).write_text(text.replace(old, new, 1))
-        return folder
-
-    return edit
+from tocsin.profiles.loader import load, read_profile
 
 
 def test_the_copy_itself_is_read(edit: Callable[..., Path]) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tests.triggers.test_normalise import take
+from tocsin.profiles.countries import country_name
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.classify import parameters
-from tocsin.triggers.countries import country_name
 
 PAGE = "https://shop.example/"
 PHONE = "Mozilla/5.0 (iPhone; …)"

@@ -9,6 +9,8 @@ folder of its name, with these files.
     examples/<type>.json           an instance of `data`
     triggers.toml                  what fires which event type, and with what data; checked by `tocsin.triggers.firing`.
                                    A dialect without it fires nothing by itself
+    messages.toml                  what chats and mails say of each event type, see `messages`. Without it they say what
+                                   the data hold
 
 docs/how-to/add-a-dialect.md makes one.
 All of it is checked when it is read: a dialect that contradicts itself stops the start with the file and the key.
@@ -29,6 +31,8 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.model import EventType
 from tocsin.profiles.envelopes import Envelope, Member
 from tocsin.profiles.jsjson import stabilise
+from tocsin.profiles.messages import Messages, MessagesSpec
+from tocsin.profiles.messages import build as build_messages
 from tocsin.profiles.profile import CatalogueEntry, DisablePolicy, Limits, Profile, TriggerTables
 from tocsin.profiles.schemas import compile_schema
 from tocsin.profiles.secret_forms import SecretSpec
@@ -175,11 +179,12 @@ def read_profile(folder: Path) -> Profile:
         raise Misconfigured(
             f"{file}: custom_event_types: their data may be no object, which this envelope cannot merge"
         )
+    catalogue = _read_catalogue(folder)
     return Profile(
         name=spec.name,
         title=spec.title,
         document=spec.document,
-        catalogue=_read_catalogue(folder),
+        catalogue=catalogue,
         schedule_s=_seconds(file, "retries_after", spec.retries_after),
         timeout_s=_seconds(file, "time_limit", (spec.time_limit,))[0],
         limits=Limits(webhooks=spec.limits.webhooks, https_only=spec.limits.https_only),
@@ -193,6 +198,7 @@ def read_profile(folder: Path) -> Profile:
         triggers=TriggerTables(
             file=str(triggers), tables=_read_toml(triggers, dict[str, Any]) if triggers.exists() else {}
         ),
+        messages=_read_messages(folder, catalogue),
         _envelope=envelope,
         _signer=signer,
         _secret=spec.secret,
@@ -303,6 +309,18 @@ def _refs(schema: Any) -> list[str]:
         found = [ref for item in schema.values() for ref in _refs(item)]
         return [*found, schema["$ref"]] if isinstance(schema.get("$ref"), str) else found
     return [ref for item in schema for ref in _refs(item)] if isinstance(schema, list) else []
+
+
+def _read_messages(folder: Path, catalogue: Mapping[str, CatalogueEntry]) -> Messages:
+    file = folder / "messages.toml"
+    spec = _read_toml(file, MessagesSpec) if file.exists() else MessagesSpec()
+    return _built(file, "", lambda: build_messages(spec, catalogue, _usual_places()))
+
+
+@cache
+def _usual_places() -> MessagesSpec:
+    """Where a dialect that does not say keeps its details: where `standard` does."""
+    return _read_toml(DATA / "standard" / "messages.toml", MessagesSpec)
 
 
 # --- files --------------------------------------------------------------------------------------------------------

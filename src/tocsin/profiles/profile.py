@@ -11,6 +11,7 @@ from tocsin.model import EventType
 from tocsin.profiles import secret_forms
 from tocsin.profiles.envelopes import Envelope
 from tocsin.profiles.facts import Facts
+from tocsin.profiles.messages import Messages
 from tocsin.profiles.schemas import SchemaValidator
 from tocsin.profiles.signatures import SignatureSpec, Signer
 
@@ -65,6 +66,7 @@ class Profile:
     shows_secret: bool  # a webhook's secret itself may travel in a header
     mask_ips: bool  # bodies show IP addresses masked, see `masking`, unless the account says otherwise
     triggers: TriggerTables
+    messages: Messages  # what people are told of its events, and where in their data it stands
     _envelope: Envelope = field(repr=False)
     _signer: Signer = field(repr=False)
     _secret: secret_forms.SecretSpec = field(repr=False)

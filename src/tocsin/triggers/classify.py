@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tocsin.profiles.countries import country_name
 from tocsin.triggers.activity import AddressFacts, AgentFacts
-from tocsin.triggers.countries import country_name
 from tocsin.triggers.traffic_sources import traffic_source
 
 _MAX_PARAMS = 100  # of an address

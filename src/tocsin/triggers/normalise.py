@@ -28,7 +28,8 @@ import msgspec
 from tocsin.clock import Millis, rfc3339
 from tocsin.errors import Fault
 from tocsin.faults import MAX_FAULTS, Open, choices, faults_of, fields, invalid, pointer
-from tocsin.triggers import classify, countries
+from tocsin.profiles import countries
+from tocsin.triggers import classify
 from tocsin.triggers.activity import Activity, ActivityId, AddressFacts, AgentFacts, Kind
 from tocsin.triggers.amounts import BadAmount, amount
 from tocsin.triggers.knowledge import Knowledge
