@@ -12,7 +12,8 @@ from standardwebhooks import Webhook
 
 from tocsin.clock import Millis
 from tocsin.errors import Malformed
-from tocsin.receiver.inbox.arrivals import KEPT_BYTES, Arrival, History, Reply
+from tocsin.receiver.hosting.asgi import Reply
+from tocsin.receiver.inbox.arrivals import KEPT_BYTES, Arrival, History
 from tocsin.receiver.inbox.judging import Verdict
 from tocsin.receiver.inbox.replying import Behaviour
 from tocsin.receiver.inbox.saved import read_request

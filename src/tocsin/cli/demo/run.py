@@ -22,7 +22,8 @@ from tocsin.cli.demo.traffic import SINGLE, Plan, Planned, plan, stops_by_itself
 from tocsin.cli.exits import FAILED, Failure
 from tocsin.clock import SystemClock, rfc3339
 from tocsin.profiles import Profile
-from tocsin.receiver.inbox.arrivals import Arrival, Reply
+from tocsin.receiver.hosting.asgi import Reply
+from tocsin.receiver.inbox.arrivals import Arrival
 from tocsin.receiver.inbox.judging import judge
 from tocsin.receiver.inbox.server import Inbox
 

@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from tocsin.profiles import Profile
-from tocsin.receiver.inbox.arrivals import Arrival, Reply
+from tocsin.receiver.hosting.asgi import Reply
+from tocsin.receiver.inbox.arrivals import Arrival
 
 # Delays of minutes and hours become fractions of a second, so that a schedule is walked through before one's eyes.
 _SCALE = 0.002

@@ -15,16 +15,6 @@ KEPT_BYTES = 64 << 20  # whatever the bodies' sizes
 _REMEMBERED_IDS = 50_000  # by which repeated deliveries are known, long after their bodies are let go; some 10 MB
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What to answer, once `delay_s` has passed."""
-
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    delay_s: float = 0.0
-    note: str | None = None  # why it is answered so, for those who look on
-
-
 class Arrival(msgspec.Struct, kw_only=True):
     """One request. `status` None: not answered yet; `note`: what happened instead, or why.
 

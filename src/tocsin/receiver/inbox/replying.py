@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import httpx
 
-from tocsin.receiver.inbox.arrivals import Arrival, Reply
+from tocsin.receiver.hosting.asgi import Reply
+from tocsin.receiver.inbox.arrivals import Arrival
 
 # Of the connection, not of the message (RFC 9110 §7.6.1); a length and an encoding are written anew.
 _OF_THE_CONNECTION = frozenset(
