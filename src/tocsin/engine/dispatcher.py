@@ -11,16 +11,18 @@ import heapq
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 from tocsin import failpoints
+from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
 from tocsin.engine.directory import Directory, WebhookView
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane, Rotation
+from tocsin.engine.paces import Paces, Share
 from tocsin.engine.sender import Sender
 from tocsin.engine.settler import MAX_WAITING, Settler
 from tocsin.errors import NotFound, ProfileMissing, Unavailable
@@ -48,6 +50,9 @@ _PRUNE_MS = 10_000
 _CLAIM_LANES = 128  # lanes asked about in one claim: a transaction of some milliseconds
 _LANES_PAGE = 1_000
 _RETRY_STORE_MS = 1_000  # how soon a claim is tried again when the store did not answer
+
+# Where a service asks for so short a pause, what is claimed waits in memory; else it goes back to the store.
+_SHORT_HOLD_MS = 5_000
 
 # After a start, lanes that are overdue set out over this span, not all at once; a few lanes take no time.
 _SPREAD_MAX_MS = 5_000
@@ -77,6 +82,7 @@ class Dispatcher:
         self._settler = settler
         self._clock = clock
         self._metrics = metrics
+        self.paces = Paces(clock.now_ms())
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries; guards nothing
         self._attempts = Attempts(
             keeper=self,
@@ -104,6 +110,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._prune_at = Millis(0)
         self._pumping = False
+        self._calling = False
         self._stopping = True
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -182,7 +189,7 @@ class Dispatcher:
         webhook = hook.webhook
         lane = self._lanes.get(webhook.id) or self._lane(webhook.id, webhook.account_id)
         if not lane.configured:
-            lane.configure(webhook)
+            self._take_over(lane, hook)
         return lane.reserve(now)
 
     def unreserve(self, webhook_id: WebhookId) -> None:
@@ -232,6 +239,8 @@ class Dispatcher:
             return
         lane = self._lane(webhook.id, webhook.account_id)
         lane.configure(webhook)
+        if webhook.settings.channel in CHATS:
+            lane.configured = False  # its address may be another one: it is sealed, and read with the next claim
         now = self._clock.now_ms()
         if lane.held_until > now:
             self._give_back(lane)
@@ -240,6 +249,25 @@ class Dispatcher:
         lane.stored(now)  # a backlog may have waited for this: the claim will tell
         self._schedule(lane, now)
         self.pump()
+
+    def hold_paces(self, keys: Sequence[str], wait_s: float, now: Millis, *, refused: bool) -> Millis:
+        """Nothing is sent for so long by any lane with one of these: the service asked for it.
+
+        Args:
+            refused: it has refused a message, and not only said that the next one would be.
+
+        Returns:
+            Until when.
+        """
+        until = self.paces.throttle(keys, wait_s, now) if refused else self.paces.hold(keys, wait_s, now)
+        if until - now < _SHORT_HOLD_MS:
+            return until
+        for webhook_id in self.paces.members(keys):
+            lane = self._lanes[webhook_id]
+            lane.held_until = max(lane.held_until, until)
+            self._give_back(lane)
+            self._schedule(lane, now)
+        return until
 
     async def drop_held(self, webhook_id: WebhookId) -> int:
         """Cancels what waits for a webhook; how many deliveries that were."""
@@ -292,7 +320,9 @@ class Dispatcher:
         """Looks at what the lane can do next: start, claim, or be woken at a time; or be forgotten."""
         if self._stopping:
             return
-        if lane.queue:
+        if lane.share is not None:
+            self._take_turns(lane, lane.share, now)
+        elif lane.queue:
             if lane.may_start(now):
                 self._rotation.add(lane)
             elif lane.in_flight < lane.limit and lane.held_until <= now:
@@ -306,11 +336,43 @@ class Dispatcher:
         elif lane.next_start_ms and lane.next_start_ms <= now:
             lane.next_start_ms = 0.0
 
+    def _take_turns(self, lane: Lane, share: Share, now: Millis) -> None:
+        """Looks at what a lane can start that keeps a pace with others, and then at those who are next."""
+        if not lane.queue or lane.in_flight >= lane.limit or lane.held_until > now:
+            share.leave()
+        elif lane.next_start_ms > now:
+            share.leave()
+            self._wake_at(lane, Millis(int(lane.next_start_ms) + 1))
+        elif share.may_start(now):
+            self._rotation.add(lane)
+        else:
+            again_at = share.wait(now)
+            if again_at is not None:
+                self._wake_at(lane, again_at)
+        self._call_next(now)
+
+    def _call_next(self, now: Millis) -> None:
+        """Looks at the lanes whose turn may have come at their pace; each may call another one."""
+        if self._calling:
+            return
+        self._calling = True
+        try:
+            while self.paces.called:
+                self._schedule(self._lanes[self.paces.called.popleft()], now)
+        finally:
+            self._calling = False
+
     def _prune(self, now: Millis) -> None:
         """Forgets lanes that are empty and well, so that memory follows the webhooks at work."""
-        if len(self._lanes) > _MAX_IDLE_LANES and now >= self._prune_at:
-            self._prune_at = Millis(now + _PRUNE_MS)
-            self._lanes = {webhook_id: lane for webhook_id, lane in self._lanes.items() if not lane.idle}
+        if now < self._prune_at:
+            return
+        self._prune_at = Millis(now + _PRUNE_MS)
+        if len(self._lanes) > _MAX_IDLE_LANES:
+            for lane in [lane for lane in self._lanes.values() if lane.idle]:
+                del self._lanes[lane.webhook_id]
+                if lane.share is not None:
+                    lane.share.close()
+        self.paces.forget(now)
 
     def _wake_at(self, lane: Lane, at: Millis) -> None:
         if at >= FOREVER or (lane.timer_at is not None and lane.timer_at <= at):
@@ -411,11 +473,21 @@ class Dispatcher:
             lane.configured = True
             return
         if hook is not None:
-            lane.configure(hook.webhook)
+            self._take_over(lane, hook)
         else:  # it was deleted, and the process died before its deliveries were cancelled
             lane.held_until = FOREVER
             lane.configured = True
             self._spawn(self._drop(lane.webhook_id))
+
+    def _take_over(self, lane: Lane, hook: WebhookView) -> None:
+        """Gives a lane the settings of its webhook, and its part in what its address shares with others."""
+        chat = hook.target.chat
+        rules = chat.address.paces if chat is not None else ()
+        if (lane.share.rules if lane.share is not None else ()) != rules:
+            if lane.share is not None:
+                lane.share.close()
+            lane.share = self.paces.share(lane.webhook_id, rules, self._clock.now_ms()) if rules else None
+        lane.configure(hook.webhook)
 
     # --- starting --------------------------------------------------------------------------------------------------
 
@@ -438,6 +510,9 @@ class Dispatcher:
                 continue
             if lane.unwell and self._attempts.unwell_in_flight >= MAX_IN_FLIGHT * _UNWELL_SHARE:
                 self._benched[lane.webhook_id] = lane
+                if lane.share is not None:
+                    lane.share.leave()
+                    self._call_next(now)
                 continue
             self._attempts.start(lane, self._unhold(lane), now)
             self._schedule(lane, now)
@@ -452,6 +527,11 @@ class Dispatcher:
         """An attempt of that lane ended, and what follows from it is under way."""
         self.place_freed()
         self._schedule(lane, now)
+        self.pump()
+
+    def pace_freed(self, now: Millis) -> None:
+        """An attempt of a lane that keeps a pace with others is over: the next of them may have its turn."""
+        self._call_next(now)
         self.pump()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

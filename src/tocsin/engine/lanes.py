@@ -1,8 +1,9 @@
 """Lanes: one per webhook, so that one webhook's trouble stays its own.
 
 A lane says what may start now: how many attempts are in flight, what it may have, whether it is held, when its rate
-allows the next, and when its stored backlog is next due. The lanes that can start something take turns: accounts in
-rotation, and within an account its lanes in rotation. No I/O and no waiting here; `dispatcher` does both.
+allows the next, when its stored backlog is next due, and which paces it shares with others (`paces`). The lanes that
+can start something take turns: accounts in rotation, and within an account its lanes in rotation. No I/O and no waiting
+here; `dispatcher` does both.
 """
 
 from collections import OrderedDict, deque
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from tocsin.channels import CHATS
 from tocsin.clock import Millis
+from tocsin.engine.paces import Share
 from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
 from tocsin.store.port import Claimed
 
@@ -52,6 +54,7 @@ class Lane:
         "rate_limit",
         "ready",
         "reserved",
+        "share",
         "succeeded_at",
         "timer_at",
         "unbroken_since",
@@ -73,6 +76,7 @@ class Lane:
         self.rate_limit: float | None = None  # starts a second
         self.next_start_ms = 0.0  # when the rate allows the next one
         self.held_until = Millis(0)  # deliveries wait in the store until then
+        self.share: Share | None = None  # in the paces that it keeps with other lanes, of a chat
         self.next_due: Millis | None = None  # of the stored backlog
         self.claiming = False
         self.ready = False  # stands in the rotation
@@ -108,6 +112,8 @@ class Lane:
         self.rate_limit = webhook.settings.rate_limit
         active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
         self.held_until = (webhook.muted_until or Millis(0)) if active else FOREVER
+        if self.share is not None:
+            self.held_until = max(self.held_until, self.share.held_until)
         if active and self.failing_since is not None and self.failing_since < webhook.status_since:
             self.failing_since = self.warned_at = None  # it was enabled again: its run of failures begins anew
         self.configured = True
@@ -128,10 +134,17 @@ class Lane:
         return True
 
     def may_start(self, now: Millis) -> bool:
-        return self.in_flight < self.limit and now >= self.held_until and now >= self.next_start_ms
+        return (
+            self.in_flight < self.limit
+            and now >= self.held_until
+            and now >= self.next_start_ms
+            and (self.share is None or self.share.may_start(now))
+        )
 
     def started(self, now: Millis) -> None:
         self.in_flight += 1
+        if self.share is not None:
+            self.share.started()
         if self.rate_limit is not None:
             self.next_start_ms = max(self.next_start_ms, float(now)) + 1000 / self.rate_limit
 
