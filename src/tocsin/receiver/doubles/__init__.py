@@ -8,5 +8,6 @@ from tocsin.receiver.doubles.display import as_text
 from tocsin.receiver.doubles.double import Double, Failure
 from tocsin.receiver.doubles.history import Edit, Raw, Refused, Shown
 from tocsin.receiver.doubles.slack import SlackDouble
+from tocsin.receiver.doubles.telegram import TelegramDouble
 
-__all__ = ["Double", "Edit", "Failure", "Raw", "Refused", "Shown", "SlackDouble", "as_text"]
+__all__ = ["Double", "Edit", "Failure", "Raw", "Refused", "Shown", "SlackDouble", "TelegramDouble", "as_text"]

@@ -100,7 +100,7 @@ class History:
     """Keeps the last messages and refusals, and tells whoever asked of each that is new or has changed."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+        self.kept = kept
         self._entries: deque[Shown | Refused] = deque()
         self._bytes = 0
         self._revision = 0
@@ -112,7 +112,7 @@ class History:
     def add(self, entry: Shown | Refused) -> None:
         self._entries.append(entry)
         self._bytes += len(entry.raw.body)
-        while len(self._entries) > self._kept or (self._bytes > _KEPT_BYTES and len(self._entries) > 1):
+        while len(self._entries) > self.kept or (self._bytes > _KEPT_BYTES and len(self._entries) > 1):
             self._bytes -= len(self._entries.popleft().raw.body)
         self._tell(entry)
 
