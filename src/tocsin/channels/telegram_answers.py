@@ -1,0 +1,150 @@
+"""What Telegram's Bot API answers, and what that means for a webhook.
+
+An answer is JSON: ``{"ok": true, "result": {"message_id": 7, …}}`` or ``{"ok": false, "error_code": 400, "description":
+"Bad Request: chat not found", "parameters": {…}}``. Only the parameters are documented as stable; descriptions are
+matched by the part of them that has stayed the same over the years.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tocsin.channels.chat import Gone, Moved, Reading, Rejected, Retry, Sent, Stopped, Throttled
+from tocsin.channels.limits import clean, cut
+from tocsin.model import Outcome, Request
+
+_DEFAULT_WAIT_S = 5.0  # a 429 that does not say for how long
+_MAX_WAIT_S = 86_400.0
+_TRUNCATED = re.compile(rb'\s*\{\s*"ok"\s*:\s*true\b[^{]*\{\s*"message_id"\s*:\s*([0-9]{1,19})')
+_RETRY_AFTER = re.compile(r"retry after ([0-9]{1,6})", re.IGNORECASE)
+
+_ADDED_AGAIN = "add it again, then enable this webhook"
+# Of any 4xx answer, in this order: what its description holds, in lower case, and what that means for the owner.
+_STOPPED = (
+    ("bot was blocked by the user", "the person has blocked the bot; once it is unblocked, enable this webhook"),
+    ("bot was kicked", f"the bot was removed from the chat; {_ADDED_AGAIN}"),
+    ("bot is not a member", f"the bot is not in the chat; {_ADDED_AGAIN}"),
+    ("user is deactivated", "the person's Telegram account no longer exists"),
+    ("can't initiate conversation", "the person has never started the bot; press Start in its chat, then enable this"),
+    ("bot can't send messages to bots", "the chat is another bot's, and bots do not read each other"),
+    ("bots can't send messages to bots", "the chat is another bot's, and bots do not read each other"),
+    ("group chat was deleted", "the group was deleted"),
+    ("group is deactivated", "the group is no longer active"),
+    ("group chat was deactivated", "the group is no longer active"),
+    ("group chat was upgraded", "the group became a supergroup, and Telegram did not say which; set its new chat_id"),
+    ("group chat was migrated", "the group became a supergroup, and Telegram did not say which; set its new chat_id"),
+    ("chat not found", "there is no such chat, or the bot is not in it; check chat_id, and press Start or add the bot"),
+    ("user not found", "there is no such person; check chat_id"),
+    ("peer_id_invalid", "there is no such chat, or the bot never met it; check chat_id"),
+    ("chat_id is empty", "the address has no chat_id"),
+    ("message thread not found", "the topic no longer exists; set another message_thread_id, or leave it out"),
+    ("topic_deleted", "the topic was deleted; set another message_thread_id, or leave it out"),
+    ("topic_closed", "the topic is closed; open it again, then enable this webhook"),
+    ("not enough rights", "the bot may not write in this chat; give it that right, then enable this webhook"),
+    ("have no rights to send", "the bot may not write in this chat; give it that right, then enable this webhook"),
+    ("need administrator rights", "the bot must be an administrator of the channel to post in it"),
+    ("chat_admin_required", "the bot must be an administrator of the chat to post in it"),
+    ("chat_write_forbidden", "the bot may not write in this chat; give it that right, then enable this webhook"),
+    ("chat_send_plain_forbidden", "the chat takes no text messages; allow them, then enable this webhook"),
+    ("chat_restricted", "the chat is restricted, and takes no messages"),
+)
+# Whatever the description says.
+_WHOLE = {
+    401: "the bot's token was revoked; set the new one",
+    404: "no bot has this token: it is wrong, or was revoked; set the right one",
+}
+_GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "message identifier is not")
+
+
+def read(
+    outcome: Outcome, request: Request, paces: tuple[str, ...], *, hidden: str, moved: Callable[[int], str | None]
+) -> Reading:
+    """The reading of one attempt.
+
+    Args:
+        paces: keys of what a 429 holds.
+        hidden: the token, which a foreign server may well repeat in its answer.
+        moved: the address of the chat that has this new id; None where it is the same.
+    """
+    if outcome.status_code is None:
+        return Retry(reason=outcome.error or "nothing came back from Telegram's server")
+    edited = _edited(request)
+    if outcome.ok and outcome.body_truncated:
+        # The answer repeats the message, and takes six bytes for a letter that is not ASCII: 16 KiB may not hold it.
+        found = _TRUNCATED.match(outcome.body)
+        return Sent(message=found[1].decode() if found else edited)
+    answer = _json(outcome.body)
+    if answer is None or not isinstance(answer.get("ok"), bool):
+        if outcome.status_code == 429:
+            return _throttled(outcome, {}, "", paces)
+        return Retry(reason=f"the server answered {outcome.status_code}, and not as Telegram does")
+    if answer["ok"]:
+        result = answer.get("result")
+        name = result.get("message_id") if isinstance(result, dict) else None
+        return Sent(message=str(name) if isinstance(name, int) else edited)
+    code = answer.get("error_code")
+    status = code if isinstance(code, int) and 400 <= code <= 599 else outcome.status_code
+    parameters = answer.get("parameters")
+    parameters = parameters if isinstance(parameters, dict) else {}
+    description = answer.get("description")
+    description = cut(clean(description), 200) if isinstance(description, str) else ""
+    return _error(outcome, status, description.replace(hidden, "***"), parameters, paces, edited, moved)
+
+
+def _error(
+    outcome: Outcome,
+    status: int,
+    description: str,
+    parameters: dict[str, Any],
+    paces: tuple[str, ...],
+    edited: str | None,
+    moved: Callable[[int], str | None],
+) -> Reading:
+    if status == 429:
+        return _throttled(outcome, parameters, description, paces)
+    if status >= 500:
+        return Retry(reason=f"Telegram has a fault of its own: {description or status}")
+    said = description.lower()
+    new = parameters.get("migrate_to_chat_id")
+    url = moved(new) if isinstance(new, int) and 1 < abs(new) < 2**52 else None
+    if url is not None:
+        return Moved(url=url, reason=f"the group became a supergroup, with the id {new}")
+    if edited is not None and "message is not modified" in said:
+        return Sent(message=edited)
+    if edited is not None and any(part in said for part in _GONE):
+        return Gone()
+    why = _WHOLE.get(status) or next((why for part, why in _STOPPED if part in said), None)
+    if why is None and status == 403:
+        why = "Telegram does not let the bot write to this chat"
+    if why is not None:
+        return Stopped(reason=f"{why} ({description})" if description else why)
+    return Rejected(reason=f"Telegram did not take the message: {description or status}")
+
+
+def _throttled(outcome: Outcome, parameters: dict[str, Any], description: str, paces: tuple[str, ...]) -> Throttled:
+    wait = parameters.get("retry_after")
+    if not isinstance(wait, int | float) or isinstance(wait, bool):
+        found = _RETRY_AFTER.search(description)
+        header = next((value for name, value in outcome.headers if name.lower() == "retry-after"), "")
+        text = found[1] if found else header
+        wait = float(text) if text.isascii() and text.isdigit() else _DEFAULT_WAIT_S
+    wait_s = min(max(float(wait), 1.0), _MAX_WAIT_S)
+    return Throttled(wait_s=wait_s, keys=paces, reason=f"too fast for Telegram: it takes nothing for {wait_s:g} s")
+
+
+def _edited(request: Request) -> str | None:
+    """The message that was to be edited."""
+    if not request.url.endswith("/editMessageText"):
+        return None
+    sent = _json(request.body)
+    return None if sent is None else str(sent.get("message_id"))
+
+
+def _json(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
