@@ -162,6 +162,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 # Event types of Tocsin's own begin so; nobody else's may. They are routed to nobody and listed nowhere, but have
 # deliveries: a digest of what was folded, a word on a webhook that was stopped.
 OWN_TYPES = "tocsin."
+OWN_SOURCE = "tocsin"
 DIGEST_TYPE = "tocsin.digest"
 NOTICE_TYPE = "tocsin.notice"
 

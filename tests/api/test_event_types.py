@@ -46,6 +46,8 @@ def test_an_account_adds_its_own(shop: LocalShop):
     ("name", "body", "code", "pointer"),
     [
         ("click.created", PAID, "event_type_reserved", None),
+        ("tocsin.digest", PAID, "event_type_reserved", None),
+        ("tocsin.mine", PAID, "event_type_reserved", None),
         ("Order.Paid", PAID, "event_type_name", None),
         ("order..paid", PAID, "event_type_name", None),
         ("order.paid\n", PAID, "event_type_name", None),

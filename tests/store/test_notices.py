@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from tests.store.world import World
+import pytest
+
+from tests.store.world import ALL, World
 from tocsin.clock import Millis
-from tocsin.model import Notice, NoticeKind, Webhook, WebhookState
-from tocsin.store.port import WebhookEdit
+from tocsin.errors import Conflict
+from tocsin.model import NOTICE_TYPE, OWN_SOURCE, Account, DeliveryState, Notice, NoticeKind, Webhook, WebhookState
+from tocsin.store.port import Accepted, AccountGone, DeliveryFilter, EventFilter, NewEvent, Stale, WebhookEdit
 
 FAIL = WebhookEdit(state=WebhookState.FAILED, status_reason="why", if_state=WebhookState.ACTIVE)
 
@@ -51,6 +54,55 @@ async def test_a_change_that_is_not_made_leaves_no_notice(world: World):
     await change(account.id, webhook.id, FAIL, world.change(), notice(world, webhook))
     assert await change(account.id, world.ids.next(), FAIL, world.change(), notice(world, webhook)) is None
     assert await world.store.notices.next_due() is None
+
+
+async def announcement(world: World, account: Account, *to: Webhook, **values: Any) -> NewEvent:
+    own: dict[str, Any] = {"type": NOTICE_TYPE, "source": OWN_SOURCE, "config_version": 0}
+    return await world.new_event(account, *to, **own | values)
+
+
+async def test_an_announcement_is_written_with_the_change_that_it_tells_of(world: World):
+    """It is one more event of Tocsin's own, on its way to another webhook; it is listed among no events."""
+    account = await world.account()
+    webhook, other = await world.webhook(account), await world.webhook(account)
+    told = await announcement(world, account, other)
+    for _ in range(2):  # what comes second finds the webhook changed
+        changed = await world.store.webhooks.change(account.id, webhook.id, FAIL, world.change(), announcement=told)
+        assert changed is not None
+        assert changed.state is WebhookState.FAILED
+    await world.reopen()
+    assert await world.store.records.events(account.id, EventFilter(), ALL) == ([], None)
+    event = await world.store.records.event(account.id, told.id)
+    assert event is not None
+    assert (event.type, event.data) == (NOTICE_TYPE, told.data)
+    (delivery,), _ = await world.store.records.deliveries(account.id, DeliveryFilter(), ALL)
+    assert (delivery.id, delivery.state) == (told.deliveries[0].id, DeliveryState.PENDING)
+    (claimed,) = await world.claim(other)
+    assert (claimed.event_id, claimed.type, claimed.data) == (told.id, NOTICE_TYPE, told.data)
+
+
+async def test_a_change_that_is_not_made_announces_nothing(world: World):
+    """A webhook in another state or version than expected, or one that is not there, is nothing to tell of."""
+    account = await world.account()
+    webhook, other = await world.webhook(account, state=WebhookState.DISABLED), await world.webhook(account)
+    told = await announcement(world, account, other)
+    change = world.store.webhooks.change
+    await change(account.id, webhook.id, FAIL, world.change(), announcement=told)
+    assert await change(account.id, world.ids.next(), FAIL, world.change(), announcement=told) is None
+    with pytest.raises(Conflict):
+        await change(account.id, webhook.id, WebhookEdit(if_version=9), world.change(), announcement=told)
+    assert await world.store.records.event(account.id, told.id) is None
+    assert await world.claim(other) == []
+
+
+async def test_own_events_need_no_matching(world: World):
+    """An event of Tocsin's own is accepted whatever the account's settings are by now; a publisher's is not."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    own, published = await announcement(world, account, webhook), await world.new_event(account, config_version=0)
+    assert await world.ingest(own, published) == [Accepted(), Stale()]
+    await world.store.accounts.remove(account.id, world.change("account.removed"))
+    assert await world.ingest(await announcement(world, account, webhook)) == [AccountGone()]
 
 
 async def test_a_warning_is_kept_with_the_streak(world: World):

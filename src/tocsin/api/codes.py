@@ -151,7 +151,8 @@ CODES: Mapping[str, Cause] = {
     "event_type_reserved": Cause(
         409,
         "The event type belongs to the profile",
-        "What the profile's catalogue holds cannot be redefined or removed.",
+        "What the profile's catalogue holds cannot be redefined or removed, and names that begin with tocsin. are "
+        "Tocsin's own.",
         "Choose another name.",
     ),
     "catalogue_fixed": Cause(

@@ -10,7 +10,7 @@ from tocsin.control.actor import Actor
 from tocsin.control.values import Prose
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, Rejected
-from tocsin.model import AccountId, EventType
+from tocsin.model import OWN_TYPES, AccountId, EventType
 from tocsin.nearest import did_you_mean
 from tocsin.profiles import CatalogueEntry
 from tocsin.profiles.jsjson import stabilise
@@ -109,6 +109,10 @@ class EventTypeControl:
             raise Conflict(
                 f"accounts of the profile {view.profile.name} have the event types of its document, and no others",
                 code="catalogue_fixed",
+            )
+        if name.startswith(OWN_TYPES):
+            raise Conflict(
+                f"names that begin with {OWN_TYPES} are Tocsin's own; choose another name", code="event_type_reserved"
             )
         if name in view.profile.catalogue:
             raise Conflict(

@@ -16,7 +16,7 @@ from tocsin import errors, ids
 from tocsin.engine.filters import Filter, compile_filter
 from tocsin.engine.rendering import Target, target
 from tocsin.errors import Invalid, ProfileMissing
-from tocsin.model import Account, AccountId, Webhook, WebhookId, WebhookSecrets, WebhookState
+from tocsin.model import OWN_TYPES, Account, AccountId, Webhook, WebhookId, WebhookSecrets, WebhookState
 from tocsin.profiles import CatalogueEntry, Profile
 from tocsin.profiles import load as load_profile
 from tocsin.profiles import names as profile_names
@@ -118,8 +118,8 @@ def _trigger_settings(account: Account) -> TriggerSettings:
 
 
 def takes(patterns: tuple[str, ...], type: str) -> bool:
-    """Whether one of the patterns (an exact name, ``prefix.*`` or ``*``) takes that type."""
-    return any(
+    """Whether one of the patterns (an exact name, ``prefix.*`` or ``*``) takes that type; none takes Tocsin's own."""
+    return not type.startswith(OWN_TYPES) and any(
         pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1])) for pattern in patterns
     )
 

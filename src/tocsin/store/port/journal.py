@@ -29,7 +29,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None
     digest: bytes  # 16 bytes over what makes two events the same content; used only with an `external_id`
     source: str
-    config_version: int  # matched by; another one in the store means `Stale`
+    config_version: int  # matched by; another one in the store means `Stale`, but for source `model.OWN_SOURCE`
     matched: int
     visitor_id: str | None
     deliveries: tuple[NewDelivery, ...]

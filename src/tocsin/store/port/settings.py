@@ -18,6 +18,7 @@ from tocsin.model import (
     WebhookSettings,
     WebhookState,
 )
+from tocsin.store.port.journal import NewEvent
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,9 +126,11 @@ class Webhooks(Protocol):
         edit: "WebhookEdit",
         change: Change,
         notice: Notice | None = None,
+        announcement: NewEvent | None = None,
     ) -> Webhook | None:
-        """Changes what `edit` names, and keeps the notice of it exactly where it was changed; None where there is no
-        such webhook. Raises `Conflict(code="changed_meanwhile")` where `edit.if_version` is not the current one.
+        """Changes what `edit` names, and keeps the notice and the announcement of it (an event of Tocsin's own, with
+        its deliveries) exactly where it was changed; None where there is no such webhook. Raises
+        `Conflict(code="changed_meanwhile")` where `edit.if_version` is not the current one.
         """
         ...
 

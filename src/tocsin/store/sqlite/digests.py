@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tocsin.errors import Conflict
-from tocsin.model import DIGEST_TYPE, AccountId, Delivery, DeliveryId, WebhookId
+from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, Delivery, DeliveryId, WebhookId
 from tocsin.store.port import DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
 from tocsin.store.port.digests import NAMED
 from tocsin.store.sqlite.database import Database, in_range, many
@@ -123,7 +123,7 @@ def _make(db: WritingDatabase, account_id: AccountId, webhook_id: WebhookId, dig
         data=digest.summary,
         external_id=None,
         digest=b"",
-        source="tocsin",
+        source=OWN_SOURCE,
         config_version=0,  # matched by nothing
         matched=1,
         visitor_id=None,

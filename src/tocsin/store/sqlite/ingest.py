@@ -5,7 +5,7 @@ from zlib import crc32
 
 import msgspec
 
-from tocsin.model import EventId
+from tocsin.model import OWN_SOURCE, EventId
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -26,18 +26,18 @@ from tocsin.store.sqlite.writer import WritingDatabase
 _EVENT = statements("event")
 _DELIVERY = statements("delivery")
 
-_ACCEPTED = Accepted()
+ACCEPTED = Accepted()
 
 
 def ingest(database: WritingDatabase, events: Sequence[NewEvent], epoch: int) -> list[Ingested]:
     """Writes what can be written; answers in order."""
     database.own(epoch)
     versions = config_versions(database, {event.account_id for event in events})
-    answers: list[Ingested] = [_ACCEPTED] * len(events)
+    answers: list[Ingested] = [ACCEPTED] * len(events)
     fit: list[int] = []
     for i, event in enumerate(events):
         version = versions.get(event.account_id)
-        if version == event.config_version:
+        if version == event.config_version or (event.source == OWN_SOURCE and version is not None):
             fit.append(i)
         else:
             answers[i] = AccountGone() if version is None else Stale()

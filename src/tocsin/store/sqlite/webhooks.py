@@ -6,9 +6,10 @@ import msgspec
 
 from tocsin.errors import Conflict
 from tocsin.model import AccountId, EventType, Notice, Webhook, WebhookId, WebhookSettings, WebhookState
-from tocsin.store.port import Change, Page, Snapshot, WebhookEdit
+from tocsin.store.port import Change, NewEvent, Page, Snapshot, WebhookEdit
 from tocsin.store.sqlite.accounts import account_of, raise_config, record
 from tocsin.store.sqlite.database import Database, Row, in_range
+from tocsin.store.sqlite.ingest import ACCEPTED, write_events
 from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.rows import BEYOND, below, from_json, to_json
@@ -113,6 +114,7 @@ class SqliteWebhooks:
         edit: WebhookEdit,
         change: Change,
         notice: Notice | None = None,
+        announcement: NewEvent | None = None,
     ) -> Webhook | None:
         def write(db: WritingDatabase) -> Webhook | None:
             before = _get(db, account_id, webhook_id)
@@ -126,6 +128,8 @@ class SqliteWebhooks:
                 )
             if notice is not None:
                 put_notice(db, notice)
+            if announcement is not None:
+                write_events(db, [announcement], [0], [ACCEPTED])
             return _replace(db, _edited(before, edit, change), change)
 
         return await self._writer.do(write)
