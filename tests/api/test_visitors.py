@@ -18,7 +18,7 @@ def test_a_visitor_is_erased_with_a_report(site: Site, visitor: str):
     theirs = other.publish(visitor={"id": visitor})
     until(lambda: shop.delivery_of(mine["id"], hook["id"])["status"] != "sending", "an attempt")
     report = shop.ok("DELETE", f"/v1/visitors/{quote(visitor, safe='')}")
-    assert report == {"events": 1, "deliveries": 1, "attempts": 0, "activities": 0, "remembered": 0}
+    assert report == {"events": 1, "deliveries": 1, "attempts": 0, "digests": 0, "activities": 0, "remembered": 0}
     erased = shop.get(f"/v1/events/{mine['id']}")
     assert erased["data"] is None
     assert visitor not in str(erased)

@@ -93,7 +93,7 @@ async def test_everything_of_the_visitor_goes_and_nothing_else(world: World):
     second, one = [
         entry for entry in await world.store.records.audit(account.id, ALL) if entry.action == "visitor.erased"
     ]
-    assert one.detail == {"events": 4, "deliveries": 6, "attempts": 2, "activities": 2, "remembered": 4}
+    assert one.detail == {"events": 4, "deliveries": 6, "attempts": 2, "digests": 0, "activities": 2, "remembered": 4}
     assert second.detail == dict.fromkeys(one.detail, 0)
 
 

@@ -5,7 +5,7 @@ import msgspec
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.errors import Fault, Invalid
 
-_EXAMPLE = {"events": 12, "deliveries": 1, "attempts": 14, "activities": 31, "remembered": 3}
+_EXAMPLE = {"events": 12, "deliveries": 1, "attempts": 14, "digests": 1, "activities": 31, "remembered": 3}
 
 # Longer than any that is in use, and short enough for an address.
 _MAX_CHARS = 1_024
@@ -13,12 +13,14 @@ _MAX_CHARS = 1_024
 
 class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     """How much was taken out. `events` and `activities`: bodies, and whom they were about. `deliveries`: those that
-    waited, cancelled. `attempts`: bodies kept of requests and answers. `remembered`: what triggers had counted.
+    waited, cancelled. `attempts`: bodies kept of requests and answers. `digests`: summaries that held something of the
+    visitor, and lost all particulars. `remembered`: what triggers had counted.
     """
 
     events: int
     deliveries: int
     attempts: int
+    digests: int
     activities: int
     remembered: int
 
@@ -34,7 +36,8 @@ async def erase_visitor(call: Call) -> Reply:
     """Erase a visitor.
 
     Takes out what the account has of the visitor: the bodies of events and activities, bodies kept with attempts, what
-    triggers remember; deliveries that wait are cancelled. That something happened, and when, stays until its retention
+    triggers remember, the particulars of digests that hold something of the visitor; deliveries that wait are
+    cancelled. That something happened, and when, stays until its retention
     ends. What is being sent at that moment may still arrive. A second time it erases what came since. The id is encoded
     in the path, as any value is.
     """

@@ -32,7 +32,7 @@ SORTED = {("account", "profiles", "USE TEMP B-TREE FOR GROUP BY")}  # once, at t
 
 # What is no table of ours: a list of constants, an argument, a step of a recursion, a subquery that has its own line.
 HARMLESS = re.compile(
-    r"SCAN (\d+ )?(CONSTANT ROW|c(array)? VIRTUAL TABLE INDEX 1:|carray VIRTUAL|c$|b$|v$|chain|backlog|\(subquery"
+    r"SCAN (\d+ )?(CONSTANT ROW|c(array)? VIRTUAL TABLE INDEX 1:|carray VIRTUAL|c$|b$|h$|v$|chain|backlog|\(subquery"
     r"|pragma_\w+ VIRTUAL)"
 )
 
@@ -60,9 +60,15 @@ PINNED = {
     ("purge", "delete_expired"): "SEARCH trigger_state USING PRIMARY KEY (key=?)",
     ("purge", "state_of_account"): "SEARCH trigger_state USING PRIMARY KEY (key>? AND key<?)",
     ("purge", "activities"): "SEARCH activity USING INTEGER PRIMARY KEY (rowid<?)",
+    ("digest", "open"): "SEARCH g USING INDEX digest_open (webhook_id=?)",
+    ("digest", "close_others"): "SEARCH digest USING COVERING INDEX digest_open (webhook_id=?)",
+    ("digest", "fold"): "SEARCH delivery USING INDEX delivery_sending (state=? AND rowid=?)",
+    ("record", "near_digest"): (
+        "SEARCH delivery USING COVERING INDEX delivery_digest (digest_id=? AND rowid>? AND rowid<?)"
+    ),
     ("recent", "known"): "SEARCH dedupe USING PRIMARY KEY (key=?)",
     ("purge", "bodies"): "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
-    ("purge", "deliveries"): "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    ("purge", "deliveries"): "SEARCH d USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     ("purge", "events"): "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
 }
 

@@ -24,7 +24,9 @@ class Housekeeping(Protocol):
     async def purge(
         self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
     ) -> Purged:
-        """Removes up to `limit` rows of each kind that are older; never anything of a delivery that has not ended."""
+        """Removes up to `limit` rows of each kind that are older; never anything of a delivery that has not ended. What
+        was folded goes after its digest. Windows that ended long ago go too.
+        """
         ...
 
     async def check(self) -> Sequence[str]:

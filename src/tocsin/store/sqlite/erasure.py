@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from tocsin.clock import Millis
-from tocsin.model import AccountId
-from tocsin.store.port import Change, Erased
+from tocsin.model import AccountId, Attempt
+from tocsin.store.port import Change, Erased, Settlement
 from tocsin.store.sqlite import timeline
 from tocsin.store.sqlite.accounts import record
 from tocsin.store.sqlite.database import Database, many, many_blobs
+from tocsin.store.sqlite.digests import bared
 from tocsin.store.sqlite.ingest import bucket
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent
@@ -25,6 +26,7 @@ from tocsin.store.sqlite.triggers import living, state_key
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
 _DELIVERY = statements("delivery")
+_DIGEST = statements("digest")
 _ERASURE = statements("erasure")
 _PURGE = statements("purge")
 _TRIGGER = statements("trigger")
@@ -52,16 +54,17 @@ class SqliteErasure:
     async def erase(self, account_id: AccountId, visitor_id: str, now: Millis, change: Change) -> Erased | None:
         if not await self._readers.do(lambda db: living(db, (account_id,))):
             return None
-        deliveries = attempts = 0
+        deliveries = attempts = digests = 0
         events = await self._events(account_id, visitor_id)
         for i in range(0, len(events), _EVENTS):
             piece = events[i : i + _EVENTS]
-            cancelled, emptied = await self._writer.do(lambda db, ids=piece: _empty(db, ids, now), rows=_ROWS)  # type: ignore[misc]
-            deliveries, attempts = deliveries + cancelled, attempts + emptied
+            cancelled, emptied, changed = await self._writer.do(lambda db, ids=piece: _empty(db, ids, now), rows=_ROWS)  # type: ignore[misc]
+            deliveries, attempts, digests = deliveries + cancelled, attempts + emptied, digests + changed
         found = Erased(
             events=len(events),
             deliveries=deliveries,
             attempts=attempts,
+            digests=digests,
             activities=await self._activities(account_id, visitor_id),
             remembered=await self._remembered(account_id, visitor_id),
         )
@@ -136,25 +139,58 @@ class SqliteErasure:
                 await self._writer.do(lambda db, ids=ids: db.execute(_PURGE["looked_at"], (many(ids),)))  # type: ignore[misc]
 
 
-def _empty(db: WritingDatabase, ids: Sequence[int], now: Millis) -> tuple[int, int]:
-    """How many deliveries were cancelled, and how many attempts emptied."""
+def _empty(db: WritingDatabase, ids: Sequence[int], now: Millis) -> tuple[int, int, int]:
+    """How many deliveries were cancelled, attempts emptied, and digests changed."""
     rows = db.rows(_ERASURE["deliveries"], (many(ids),))
     cancelled = emptied = 0
+    digests: list[int] = []
     if rows:
         deliveries = [id_ for id_, _ in rows]
         cancelled = db.change(_DELIVERY["cancel_erased"], (many(deliveries), now))
-        for number, kept in db.rows(_ERASURE["attempts"], (many(deliveries),)):
+        digests = _change_digests(db, deliveries)
+        for number, kept in db.rows(_ERASURE["attempts"], (many([*deliveries, *digests]),)):
             attempt = decode_attempt(kept)
-            bare = msgspec.structs.replace(
-                attempt, request_body=None, outcome=msgspec.structs.replace(attempt.outcome, body=b"")
-            )
+            bare = _bare(attempt)
             if bare != attempt:
                 db.execute(_ERASURE["change_attempt"], (number, encode_attempt(bare)))
                 emptied += 1
     db.execute(_PURGE["delete_fan_outs"], (many(ids),))
     db.execute(_PURGE["unkeep_bodies"], (many(ids),))
     db.execute(_ERASURE["empty_events"], (many(ids),))
-    return cancelled, emptied
+    return cancelled, emptied, len(digests)
+
+
+def _change_digests(db: WritingDatabase, deliveries: Sequence[int]) -> list[int]:
+    """Takes all particulars out of the digests that hold any of the deliveries; which they are."""
+    changed = []
+    for id_, event_id, summary in db.rows(_ERASURE["holders"], (many(deliveries),)):
+        db.execute(_ERASURE["change_digest"], (id_,))
+        if summary is not None:  # else retention took it
+            db.execute(_DIGEST["change_event"], (event_id, bared(summary)))
+            changed.append(id_)
+    return changed
+
+
+def _bare(attempt: Attempt) -> Attempt:
+    return msgspec.structs.replace(
+        attempt, request_body=None, outcome=msgspec.structs.replace(attempt.outcome, body=b"")
+    )
+
+
+def spare_erased(db: WritingDatabase, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """The settlements without what must not be kept: of what an erasure took something while it was being sent.
+
+    Only those that keep their request are looked at.
+    """
+    keeping = [one.delivery_id for one in settlements if one.attempt.request_body is not None]
+    found = {id_ for (id_,) in db.rows(_ERASURE["to_bare"], (many(keeping),))} if keeping else None
+    if not found:
+        return settlements
+    db.execute(_ERASURE["scrubbed"], (many(found),))
+    return [
+        msgspec.structs.replace(one, attempt=_bare(one.attempt)) if one.delivery_id in found else one
+        for one in settlements
+    ]
 
 
 def _forget(

@@ -19,6 +19,7 @@ from tocsin.store.port import (
 )
 from tocsin.store.sqlite.database import Database, Row, in_range, many
 from tocsin.store.sqlite.digests import keep_messages, messages
+from tocsin.store.sqlite.erasure import spare_erased
 from tocsin.store.sqlite.ingest import delivery_row, ingest
 from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
@@ -131,8 +132,10 @@ class SqliteJournal:
             status_code = _status_code(settlement)
             previous = _last_attempts(db, [delivery_id]).get(delivery_id)
             if db.change(_DELIVERY["settle_manual"], (delivery_id, ok, settlement.settled_at, status_code, number)):
-                record = encode_attempt(settlement.attempt)
+                record = encode_attempt(spare_erased(db, [settlement])[0].attempt)
                 db.change_rows(_ATTEMPT, "insert", [(number, delivery_id, previous, record)])
+                if settlement.message is not None:
+                    keep_messages(db, [settlement])
             state = db.value(_DELIVERY["state"], (delivery_id,))
             if state is None:
                 raise NotFound("the delivery is gone")
@@ -245,6 +248,7 @@ def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) 
     db.own(epoch)
     if not settlements:
         return
+    settlements = spare_erased(db, settlements)
     numbers = db.attempt_numbers(len(settlements))
     again = [one.delivery_id for one in settlements if one.attempt.n > 1]
     before = _last_attempts(db, again) if again else {}

@@ -25,6 +25,9 @@ _PURGE = statements("purge")
 _FREE_SHARE = 0.25
 _PAGES_AT_ONCE = 500  # some 10 ms
 
+# A window that ended so long ago says nothing any more: a lane makes a new one where there is none, or it has ended.
+_FORGET_WINDOWS_MS = 3_600_000
+
 # A removed account's keys are kept this long, for processes that ask which keys to forget.
 _FORGET_KEYS_MS = 3_600_000
 
@@ -42,6 +45,7 @@ async def purge(
     events = await writer.do(lambda db: _events(db, oldest, limit), rows=limit)
     bodies += await writer.do(lambda db: _activity_bodies(db, bodies_before, limit), rows=limit)
     activities = await writer.do(lambda db: _activities(db, min(bodies_before, dedupe_before), limit), rows=limit)
+    await writer.do(lambda db: _windows(db, now, limit), rows=limit)
     remembered = await writer.do(lambda db: _expired(db, now, limit), rows=limit)
     idempotency = await writer.do(lambda db: db.change(_IDEMPOTENCY["purge"], (now, limit)), rows=limit)
     purged = Purged(
@@ -137,7 +141,18 @@ def _deliveries(db: WritingDatabase, before: Millis, limit: int) -> tuple[int, i
 def _delete_deliveries(db: WritingDatabase, ids: list[int]) -> tuple[int, int]:
     attempts = db.change(_PURGE["delete_attempts"], (many(ids),))
     _leave_timeline(db, db.rows(_PURGE["accounts_of_deliveries"], (many(ids),)))
+    db.execute(_PURGE["delete_digests"], (many(ids),))
     return db.change(_PURGE["delete_deliveries"], (many(ids),)), attempts
+
+
+def _windows(db: WritingDatabase, now: Millis, limit: int) -> None:
+    after = _place(db, "windows")
+    rows = db.rows(_PURGE["windows"], (after, now - _FORGET_WINDOWS_MS, limit))
+    over = [webhook_id for webhook_id, is_over in rows if is_over]
+    if over:
+        db.execute(_PURGE["delete_windows"], (many(over),))
+    if rows or after:
+        _set_place(db, "windows", rows[-1][0] if len(rows) == limit else 0)
 
 
 def _leave_timeline(db: WritingDatabase, rows: list[Row]) -> None:
@@ -224,8 +239,8 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
         return Purged(remembered=timers)
     if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
         return Purged(idempotency=idempotency)
-    for name in ("lanes_of_account", "notices_of_account", "versions_of_account", "webhooks_of_account"):
-        db.execute(_PURGE[name], (account_id,))
+    for name in ("lanes", "windows", "notices", "versions", "webhooks"):
+        db.execute(_PURGE[f"{name}_of_account"], (account_id,))
     if removed_at > now - _FORGET_KEYS_MS:
         _set_place(db, "accounts", removed_at)  # the next one meanwhile
         return Purged()

@@ -16,6 +16,29 @@ WITH RECURSIVE chain (number) AS (
 )
 SELECT a.number, a.record FROM chain AS c CROSS JOIN attempt AS a ON a.number = c.number;
 
+-- name: holders
+-- The digests that hold the given deliveries, themselves or in another digest.
+WITH RECURSIVE holder (id) AS (
+  SELECT digest_id FROM delivery WHERE id IN (SELECT value FROM carray(?)) AND digest_id IS NOT NULL
+  UNION
+  SELECT d.digest_id FROM holder AS h CROSS JOIN delivery AS d ON d.id = h.id WHERE d.digest_id IS NOT NULL
+)
+SELECT d.id, d.event_id, e.data FROM holder AS h CROSS JOIN delivery AS d ON d.id = h.id
+CROSS JOIN event AS e ON e.id = d.event_id;
+
+-- name: change_digest
+UPDATE digest SET revision = revision + 1, scrub = (SELECT state = 12 FROM delivery WHERE id = ?1)
+WHERE delivery_id = ?1;
+
+-- name: to_bare
+-- Of the given deliveries those of which an erasure took something while they were being sent.
+SELECT d.id FROM carray(?) AS c CROSS JOIN delivery AS d ON d.id = c.value CROSS JOIN event AS e ON e.id = d.event_id
+LEFT JOIN digest AS g ON g.delivery_id = d.id
+WHERE e.data IS NULL OR g.scrub = 1;
+
+-- name: scrubbed
+UPDATE digest SET scrub = 0 WHERE delivery_id IN (SELECT value FROM carray(?)) AND scrub = 1;
+
 -- name: change_attempt
 UPDATE attempt SET record = ?2 WHERE number = ?1;
 

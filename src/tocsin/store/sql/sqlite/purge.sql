@@ -32,8 +32,11 @@ SELECT account_id, external_id FROM event WHERE id IN (SELECT value FROM carray(
 DELETE FROM dedupe WHERE key IN (SELECT value FROM carray(?1)) AND event_id <= ?2;
 
 -- name: deliveries
--- Deliveries beyond a place and older than a bound, and whether they ended before an instant.
-SELECT id, state >= 20 AND at < ?3 FROM delivery WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?4;
+-- Deliveries beyond a place and older than a bound, and whether they ended before an instant. What was folded goes after
+-- its digest: its outcome is that one's, and an erasure finds that one by it.
+SELECT d.id, d.state >= 20 AND d.at < ?3
+  AND (d.digest_id IS NULL OR NOT EXISTS (SELECT 1 FROM delivery AS g WHERE g.id = d.digest_id))
+FROM delivery AS d WHERE d.id > ?1 AND d.id < ?2 ORDER BY d.id LIMIT ?4;
 
 -- name: events
 -- Events beyond a place and older than a bound, and whether nothing refers to them any more.
@@ -61,6 +64,9 @@ SELECT account_id, id FROM event WHERE id IN (SELECT value FROM carray(?));
 
 -- name: delete_deliveries
 DELETE FROM delivery WHERE id IN (SELECT value FROM carray(?));
+
+-- name: delete_digests
+DELETE FROM digest WHERE delivery_id IN (SELECT value FROM carray(?));
 
 -- name: delete_events
 DELETE FROM event WHERE id IN (SELECT value FROM carray(?));
@@ -106,6 +112,17 @@ DELETE FROM trigger_state WHERE key IN (SELECT key FROM trigger_state WHERE key 
 -- name: timers_of_account
 DELETE FROM timer WHERE (account_id, name) IN (SELECT account_id, name FROM timer WHERE account_id = ?1 LIMIT ?2);
 
+-- name: windows
+-- Windows beyond a place, and whether they ended before an instant and have no open digest.
+SELECT w.webhook_id, w.ends_at < ?2 AND NOT EXISTS (
+  SELECT 1 FROM digest AS g INDEXED BY digest_open CROSS JOIN delivery AS d ON d.id = g.delivery_id
+  WHERE g.webhook_id = w.webhook_id AND g.takes = 1 AND (d.state < 12 OR (d.state = 12 AND d.prior < 20))
+)
+FROM digest_window AS w WHERE w.webhook_id > ?1 ORDER BY w.webhook_id LIMIT ?3;
+
+-- name: delete_windows
+DELETE FROM digest_window WHERE webhook_id IN (SELECT value FROM carray(?));
+
 -- name: abandoned_backlogs
 -- The webhooks with something waiting that are deleted, of those given.
 SELECT id FROM webhook WHERE deleted = 1 AND id IN (SELECT value FROM carray(?));
@@ -119,6 +136,9 @@ DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE account_id
 
 -- name: lanes_of_account
 DELETE FROM lane WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
+
+-- name: windows_of_account
+DELETE FROM digest_window WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
 
 -- name: notices_of_account
 DELETE FROM notice WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
