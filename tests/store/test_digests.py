@@ -178,6 +178,9 @@ async def test_of_one_that_is_being_sent_only_the_summary_changes(world: World):
     now = await fold(world, account, webhook, changed, *more)
     assert now.summary == summary(3)
     assert await world.state(account, one.delivery_id) is SENDING
+    await world.store.journal.release([one.delivery_id], world.epoch)
+    assert await opened(world, webhook, INCIDENT) == msgspec.structs.replace(one, summary=summary(3))
+    await world.claim(webhook)
     due = Millis(world.now + 5_000)
     await world.settle(world.settlement(one.delivery_id, PENDING, due_at=due, tries=0, message="chat/17"))
     now = await opened(world, webhook, INCIDENT)

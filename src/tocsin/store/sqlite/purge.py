@@ -239,7 +239,7 @@ def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purged:
         return Purged(remembered=timers)
     if idempotency := db.change(_PURGE["idempotency_of_account"], (account_id, limit)):
         return Purged(idempotency=idempotency)
-    for name in ("lanes", "windows", "notices", "versions", "webhooks"):
+    for name in ("lanes", "notices", "versions", "webhooks"):
         db.execute(_PURGE[f"{name}_of_account"], (account_id,))
     if removed_at > now - _FORGET_KEYS_MS:
         _set_place(db, "accounts", removed_at)  # the next one meanwhile

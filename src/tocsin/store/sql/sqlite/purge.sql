@@ -137,9 +137,6 @@ DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE account_id
 -- name: lanes_of_account
 DELETE FROM lane WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
 
--- name: windows_of_account
-DELETE FROM digest_window WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
-
 -- name: notices_of_account
 DELETE FROM notice WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = ?);
 
