@@ -53,8 +53,8 @@ def test_other_forms_are_left_out(dialects: Mapping[str, Profile], value: Any) -
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('campaign = "campaign.name"', 'campaing = "campaign.name"', "details.campaing: .*did you mean 'campaign'"),
-        ('campaign = "campaign.name"', 'campaign = "campaign..name"', "details.campaign: a path"),
+        ('campaign = ["campaign.name"', 'campaing = ["campaign.name"', "details.campaing: .*did you mean 'campaign'"),
+        ('campaign = ["campaign.name"', 'campaign = ["campaign..name"', "details.campaign: a path"),
         ('payout = "payout"', 'payout = { paths = "payout", unit = "pence" }', "unit"),
         ('offer = "offer.name"', 'offer = { paths = "offer.name", unit = "cents" }', "details.offer.unit"),
         ('offer = "offer.name"', 'offer = { paths = "offer.name", otherwise = "x" }', "details.offer.otherwise"),

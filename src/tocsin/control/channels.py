@@ -7,6 +7,7 @@ import msgspec
 
 from tocsin.channels import CHATS
 from tocsin.channels.options import ChatOptions
+from tocsin.channels.wording import check_locale
 from tocsin.control import webhook_checks as checks
 from tocsin.control.values import check_timezone
 from tocsin.engine.directory import AccountView
@@ -97,6 +98,10 @@ def _faults(view: AccountView, options: ChatOptions) -> list[Fault]:
                 check_timezone(quiet.timezone, "/options/quiet_hours/timezone")
             except Invalid as error:
                 faults += error.faults
+    try:
+        check_locale(options.locale)
+    except Invalid as error:
+        faults += error.faults
     for name, patterns in (("urgent", options.urgent), ("templates", tuple(options.templates))):
         try:
             checks.check_events(view, patterns)

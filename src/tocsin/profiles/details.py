@@ -91,9 +91,8 @@ DETAILS: Mapping[str, Detail] = {
     "company": Detail(_T, "Company", "🏢"),
     "url": Detail(_U, "Page", "🔗"),
     "referrer": Detail(_U, "Referrer", "↩️"),
-    "source": Detail(_T, "Source", "🧲"),
+    "source": Detail(_T, "Source", "🧲", ("{source} ({medium})", "{source}", "{medium}")),
     "medium": Detail(_T, "Channel", "🧲"),
-    "source_campaign": Detail(_T, "Traffic Campaign", "📣"),
     "placement": Detail(_W, "Placement", "🗂️"),
     "position": Detail(_W, "Position", "🗂️"),
     "score": Detail(_N, "Score", "🎯", ("{score} of 100 ({label})", "{score} of 100")),
@@ -148,10 +147,10 @@ DETAILS: Mapping[str, Detail] = {
 
 # --- values -------------------------------------------------------------------------------------------------------
 
-# A number of more digits is nobody's money, and `Decimal` and `int` would take long over it, or refuse.
-_MAX_DIGITS = 30
+# A number of more digits is nobody's money, and arithmetic would round it, take long over it, or refuse.
+_MAX_DIGITS = 18
 _LIMIT = 10**_MAX_DIGITS
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 # What triggers put where a dialect requires a value and nobody knows one.
 _NOT_KNOWN = "unknown"
 _MAX_ITEMS = 100  # of a list; messages show a handful

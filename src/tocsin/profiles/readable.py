@@ -10,7 +10,7 @@ _SPELLED = {
     for word in (
         *("ID", "IDs", "IP", "IPs", "ASN", "CPA", "CPC", "CPM", "CTR", "EPC", "GPU", "ISP", "KPI", "OS", "PPC", "ROI"),
         *("RTB", "SDK", "SEO", "SMS", "TV", "UID", "URL", "UTM", "VAT", "VIP", "VPN", "VPS", "iOS", "iPadOS", "macOS"),
-        *("API", "EU", "UK", "US", "IPsum"),
+        *("AI", "API", "CSS", "DNS", "EU", "HTML", "HTTP", "IPsum", "JS", "JSON", "SQL", "SSL", "TLS", "UA", "UK"),
     )
 }
 _BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-.]+")
