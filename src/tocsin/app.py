@@ -27,11 +27,13 @@ from tocsin.engine.backtest import Backtests
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.doors import Doors
 from tocsin.engine.fanout import FanOut
 from tocsin.engine.health import Caretaker
 from tocsin.engine.ingest import Ingest
 from tocsin.engine.janitor import Janitor
 from tocsin.engine.knowledge_watch import KnowledgeWatch
+from tocsin.engine.mail_door import MailDoor
 from tocsin.engine.mail_server import MailServer
 from tocsin.engine.mailer import Mailer
 from tocsin.engine.manual import Manual
@@ -71,11 +73,12 @@ class App:
         self.metrics = metrics
         self.guard = Guard(settings.allow_http, networks)
         self.resolver = Resolver([one.strip() for one in settings.dns_servers.split(",") if one.strip()] or None)
-        self.sender = Sender(self.guard, self.resolver, ca_file=settings.ca_file)
+        mail_door = MailDoor(mail_server(settings), clock)
+        self.doors = Doors(Sender(self.guard, self.resolver, ca_file=settings.ca_file), mail_door)
         self.directory = Directory(store.snapshots, vault)
         self.settler = Settler(store.journal, clock, metrics)
         self.mailer = Mailer(
-            server=mail_server(settings),
+            door=mail_door,
             notices=store.notices,
             accounts=store.accounts,
             webhooks=store.webhooks,
@@ -97,7 +100,7 @@ class App:
         self.dispatcher = Dispatcher(
             journal=store.journal,
             directory=self.directory,
-            sender=self.sender,
+            sender=self.doors,
             settler=self.settler,
             caretaker=self.caretaker,
             clock=clock,
@@ -110,7 +113,7 @@ class App:
             records=store.records,
             directory=self.directory,
             dispatcher=self.dispatcher,
-            sender=self.sender,
+            sender=self.doors,
             clock=clock,
             id_source=id_source,
         )
@@ -222,11 +225,11 @@ class App:
         await self.janitor.stop()
         await self.knowledge_watch.stop()
         await self.fan_out.stop()
+        await self.mailer.stop()  # before the doors are shut, which the dispatcher does
         await self.dispatcher.stop(self.settings.drain_s)
         await self.manual.stop()
         await self.settler.stop(_SETTLE_S)
         await self.caretaker.stop()
-        await self.mailer.stop()
         await self.keyring.close()
         await self.resolver.close()
         await self.store.close()

@@ -13,6 +13,7 @@ import pytest
 
 from tests.store.world import World
 from tests.support.mail import MailHost
+from tocsin.engine.mail_door import MailDoor
 from tocsin.engine.mail_server import MailServer
 from tocsin.engine.mailer import Mailer
 from tocsin.model import Account, Notice, NoticeKind, Webhook, WebhookState
@@ -25,6 +26,7 @@ HASTY_S = 0.4  # where something hangs
 
 class Desk:
     mailer: Mailer
+    door: MailDoor
     account: Account
 
     def __init__(self, folder: Path, url: str) -> None:
@@ -40,13 +42,15 @@ class Desk:
 
     async def __aexit__(self, *_: object) -> None:
         await self.mailer.stop()
+        await self.door.close()
         await self.world.store.close()
 
     def sit(self, **server: Any) -> Mailer:
         """A mailer as after a start of the server."""
         store = self.world.store
+        self.door = MailDoor(MailServer(self.url, **{"timeout_s": PATIENT_S, **server}), self.world.clock)
         self.mailer = Mailer(
-            server=MailServer(self.url, **{"timeout_s": PATIENT_S, **server}),
+            door=self.door,
             notices=store.notices,
             accounts=store.accounts,
             webhooks=store.webhooks,

@@ -276,7 +276,7 @@ async def test_many_notices_share_one_connection(desk: Desk, host: MailHost):
 
 async def test_without_a_mail_server_nothing_is_written(desk: Desk, tmp_path: Path):
     """One that is set up later does not begin with old news."""
-    desk.mailer._server = None
+    desk.door.server = None
     webhook = await desk.world.webhook(desk.account)
     assert desk.mailer.draft(webhook, NoticeKind.FAILED, "why", desk.world.now) is None
     desk.mailer.start()

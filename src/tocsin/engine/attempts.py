@@ -17,10 +17,10 @@ from tocsin import failpoints
 from tocsin.clock import Clock, Millis
 from tocsin.engine import policy
 from tocsin.engine.directory import AccountView, Directory
+from tocsin.engine.doors import Door
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane
 from tocsin.engine.rendering import Target, masked, render
-from tocsin.engine.sender import Sender
 from tocsin.engine.settler import Settler
 from tocsin.errors import NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
@@ -61,7 +61,7 @@ class Attempts:
         *,
         keeper: Keeper,
         directory: Directory,
-        sender: Sender,
+        sender: Door,
         settler: Settler,
         caretaker: Caretaker,
         clock: Clock,

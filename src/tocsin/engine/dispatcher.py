@@ -20,10 +20,10 @@ from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
 from tocsin.engine.directory import Directory, WebhookView
+from tocsin.engine.doors import Door
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane, Rotation
 from tocsin.engine.paces import Paces, Share
-from tocsin.engine.sender import Sender
 from tocsin.engine.settler import MAX_WAITING, Settler
 from tocsin.errors import NotFound, ProfileMissing, Unavailable
 from tocsin.ids import IdSource
@@ -67,7 +67,7 @@ class Dispatcher:
         *,
         journal: Journal,
         directory: Directory,
-        sender: Sender,
+        sender: Door,
         settler: Settler,
         caretaker: Caretaker,
         clock: Clock,

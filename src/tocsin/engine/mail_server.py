@@ -5,6 +5,7 @@ on the inside; so the outbound guard, which protects the inside from addresses t
 """
 
 import ipaddress
+import socket
 import ssl
 from enum import StrEnum
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,11 @@ import aiosmtplib
 import certifi
 import msgspec
 
+from tocsin.channels.mail_address import on_the_wire
 from tocsin.errors import Misconfigured
+from tocsin.model import OutcomeKind
+
+__all__ = ["Answer", "Fate", "MailConnection", "MailServer", "MailTrouble", "Reply", "on_the_wire"]
 
 # A mail server answers within seconds. RFC 5321 §4.5.3.2 lets one think for minutes about a mail; what it has not
 # taken after four times as long is tried again under the same Message-ID.
@@ -21,15 +26,26 @@ TIMEOUT_S = 30.0
 _MAIL_TIMEOUTS = 4
 _QUIT_TIMEOUT_S = 5.0
 _REASON_LENGTH = 300
-
-# Quoted names, comments, groups, lists: what RFC 5322 allows and nobody has.
-_NOT_IN_ADDRESSES = frozenset('<>"(),;\\')
+_CLOSING = 421  # RFC 5321 §4.2.3: the server ends the conversation
 
 _FORM = "write smtp://user:password@mail.example.com:587/?from=tocsin@example.com, or smtps://…"
 
 
+class Reply(msgspec.Struct, frozen=True):
+    """What the server said, whole, and to which command."""
+
+    command: str  # "MAIL", "RCPT", "DATA"; "CONNECT", "AUTH" before any mail
+    code: int
+    text: str
+
+
 class MailTrouble(Exception):
     """No mail can be handed to the server now; `str` is one plain sentence without credentials."""
+
+    def __init__(self, what: str, kind: OutcomeKind = OutcomeKind.CONNECT_ERROR, reply: Reply | None = None) -> None:
+        super().__init__(what)
+        self.kind = kind
+        self.reply = reply
 
 
 class Fate(StrEnum):
@@ -41,11 +57,17 @@ class Fate(StrEnum):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`well` False: whatever this mail is at, the server or its connection is not well either."""
+    """`well` False: whatever this mail is at, the server or its connection is not well either.
+
+    `reply`: the one that decided; None where the conversation broke off. `unsaid`: it did before the server knew of any
+    mail, so nothing can have come of it.
+    """
 
     fate: Fate
     reason: str = ""
     well: bool = True
+    reply: Reply | None = None
+    unsaid: bool = False
 
 
 class MailServer:
@@ -117,7 +139,7 @@ class MailServer:
             raise
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
-            raise MailTrouble(self._trouble(error)) from error
+            raise self._trouble(error) from error
         except BaseException:
             client.close()
             raise
@@ -136,19 +158,29 @@ class MailServer:
                 f"{self._where()} offers no way to log in; leave user and password out, or use its other port"
             )
 
-    def _trouble(self, error: Exception) -> str:
+    def _trouble(self, error: Exception) -> MailTrouble:
         where = self._where()
         cause = error.__cause__ if isinstance(error, aiosmtplib.SMTPConnectError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
+            return MailTrouble(
                 f"the certificate of {where} is not trusted: {cause.verify_message.rstrip('.')}; its authority can be "
-                "given in TOCSIN_SMTP_CA_FILE"
+                "given in TOCSIN_SMTP_CA_FILE",
+                OutcomeKind.TLS_ERROR,
             )
         if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-            return f"{where} refuses the login: {_said(error)}"
+            reply = Reply("AUTH", error.code, error.message)
+            return MailTrouble(f"{where} refuses the login: {_said(error)}", OutcomeKind.MAIL_ERROR, reply)
         if isinstance(error, aiosmtplib.SMTPResponseException):
-            return f"{where} refuses the conversation: {_said(error)}"
-        return f"{where} cannot be spoken with: {_plain(str(error) or type(error).__name__)}"
+            reply = Reply("CONNECT", error.code, error.message)
+            return MailTrouble(f"{where} refuses the conversation: {_said(error)}", OutcomeKind.MAIL_ERROR, reply)
+        kind = OutcomeKind.CONNECT_ERROR
+        if isinstance(error, aiosmtplib.SMTPTimeoutError | TimeoutError):
+            kind = OutcomeKind.TIMEOUT
+        elif isinstance(cause, ssl.SSLError):
+            kind = OutcomeKind.TLS_ERROR
+        elif isinstance(cause, socket.gaierror):
+            kind = OutcomeKind.DNS_ERROR
+        return MailTrouble(f"{where} cannot be spoken with: {_plain(str(error) or type(error).__name__)}", kind)
 
     def _where(self) -> str:
         return f"{self._literal()}:{self.port}"
@@ -165,13 +197,19 @@ class MailServer:
 
 
 class MailConnection:
-    """`how`: whether it is encrypted and logged in, for people."""
+    """`how`: whether it is encrypted and logged in, for people. `peer`: the address that it was connected to."""
 
     def __init__(self, client: aiosmtplib.SMTP, sender: str, how: str, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._sender = sender
         self.how = how
+        self.peer: str | None = (client.get_transport_info("peername") or (None,))[0]
+
+    @property
+    def open(self) -> bool:
+        """As far as is known without asking."""
+        return self._client.is_connected
 
     async def send(self, recipient: str, mail: bytes) -> Answer:
         """Hands one mail in.
@@ -180,35 +218,49 @@ class MailConnection:
             recipient: as `on_the_wire` has it.
             mail: headers and body; in 7 bits, unless an address needs SMTPUTF8.
         """
-        utf8 = not (self._sender.isascii() and recipient.isascii())
-        try:
-            await self._client.sendmail(
-                self._sender,
-                [recipient],
-                mail,
-                mail_options=["SMTPUTF8"] if utf8 else [],
-                timeout=self._timeout_s,
-            )
-        except aiosmtplib.SMTPSenderRefused as error:
-            # Every mail has the same sender: it is the server's set-up, and no reason to give this mail up.
-            return Answer(Fate.LATER, f"the sender is refused: {_said(error)}", well=False)
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            return self._judged("the recipient is refused", error.recipients[0], recipient)
-        except aiosmtplib.SMTPDataError as error:
-            return self._judged("the mail is refused", error, recipient)
-        except aiosmtplib.SMTPNotSupported:
+        client, limit_s = self._client, self._timeout_s
+        ascii_only = self._sender.isascii() and recipient.isascii()
+        if not ascii_only and not client.supports_extension("smtputf8"):
             return Answer(Fate.REFUSED, "the mail server takes no addresses beyond ASCII")
+        options = [f"SIZE={len(mail)}"] if client.supports_extension("size") else []
+        if not ascii_only:
+            options.append("SMTPUTF8")
+        encoding = "ascii" if ascii_only else "utf-8"
+        command = "MAIL"
+        try:
+            await client.mail(self._sender, options=options, encoding=encoding, timeout=limit_s)
+            command = "RCPT"
+            await client.rcpt(recipient, encoding=encoding, timeout=limit_s)
+            command = "DATA"
+            taken = await client.data(mail, timeout=limit_s)
+        except aiosmtplib.SMTPResponseException as error:
+            await self._reset()
+            return self._judged(command, error, recipient)
         except ValueError:
             return Answer(Fate.REFUSED, "the recipient is no address that a mail server takes")
         except (aiosmtplib.SMTPException, OSError) as error:
-            return Answer(Fate.LATER, f"the conversation broke off: {_plain(str(error))}", well=False)
-        return Answer(Fate.SENT)
+            reason = f"the conversation broke off: {_plain(str(error))}"
+            return Answer(Fate.LATER, reason, well=False, unsaid=command == "MAIL")
+        return Answer(Fate.SENT, reply=Reply(command, taken.code, taken.message))
 
-    def _judged(self, what: str, error: aiosmtplib.SMTPResponseException, recipient: str) -> Answer:
+    def _judged(self, command: str, error: aiosmtplib.SMTPResponseException, recipient: str) -> Answer:
+        reply = Reply(command, error.code, error.message)
+        if command == "MAIL":
+            # Every mail has the same sender: it is the server's set-up, and no reason to give this mail up.
+            said = f"the sender is refused: {_said(error)}"
+            return Answer(Fate.LATER, said, well=False, reply=reply, unsaid=error.code == _CLOSING)
         # The log names no address; servers like to repeat it.
+        what = "the recipient is refused" if command == "RCPT" else "the mail is refused"
         reason = f"{what}: {_said(error)}".replace(recipient, "…")
         fate = Fate.REFUSED if 500 <= error.code < 600 else Fate.LATER
-        return Answer(fate, reason, well=self._client.is_connected)
+        return Answer(fate, reason, well=self._client.is_connected, reply=reply)
+
+    async def _reset(self) -> None:
+        """So that the next mail finds nothing of this one."""
+        try:
+            await self._client.rset(timeout=_QUIT_TIMEOUT_S)
+        except (aiosmtplib.SMTPException, OSError):
+            self.drop()
 
     async def quit(self) -> None:
         """Takes leave, as far as the server lets us."""
@@ -222,24 +274,6 @@ class MailConnection:
     def drop(self) -> None:
         """Hangs up at once. A mail that the server had not confirmed may have been taken all the same."""
         self._client.close()
-
-
-def on_the_wire(address: str) -> str:
-    """An address as mail servers know it: the domain in ASCII (IDNA). Raises `ValueError` where it is none, or where
-    it holds what could be taken for more than an address.
-    """
-    local, _, domain = address.rpartition("@")
-    if not domain.isascii():
-        domain = domain.encode("idna").decode()
-    found = f"{local}@{domain}"
-    if (
-        not (local and domain)
-        or "@" in local
-        or "=?" in found  # an encoded word: headers would decode it
-        or any(c in _NOT_IN_ADDRESSES or c.isspace() or not c.isprintable() for c in found)
-    ):
-        raise ValueError("no address")
-    return found
 
 
 def _literal_of(address: str) -> str:

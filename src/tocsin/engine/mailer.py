@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from tocsin import failpoints, ids, profiles
 from tocsin.clock import Clock, Millis
-from tocsin.engine.mail_server import Answer, Fate, MailConnection, MailServer, MailTrouble, on_the_wire
+from tocsin.engine.mail_door import MailDoor
+from tocsin.engine.mail_server import Answer, Fate, MailTrouble, on_the_wire
 from tocsin.engine.notice_mail import compose
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.ids import IdSource
@@ -46,14 +47,14 @@ class Mailer:
     """Works on one event loop; no more than one mail is on its way.
 
     Args:
-        server: None: no notice is written and none is sent.
+        door: where it leads to no server, no notice is written and none is sent.
         public_url: where the API is reached from outside, for links.
     """
 
     def __init__(
         self,
         *,
-        server: MailServer | None,
+        door: MailDoor,
         notices: Notices,
         accounts: Accounts,
         webhooks: Webhooks,
@@ -62,7 +63,7 @@ class Mailer:
         metrics: Metrics,
         public_url: str | None,
     ) -> None:
-        self._server = server
+        self._door = door
         self._notices = notices
         self._accounts = accounts
         self._webhooks = webhooks
@@ -73,14 +74,13 @@ class Mailer:
         self._written = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._connection: MailConnection | None = None  # kept while there is something to send
         self._failures = 0  # of the server, in a row
         self._paused_until = Millis(0)
         self._trouble = "the mail server was not asked in time"  # what went wrong last
         self._gone: set[NoticeId] = set()  # done with, but the store could not forget them yet
 
     def start(self) -> None:
-        if self._server is not None:
+        if self._door.server is not None:
             self._task = asyncio.create_task(self._run(), name="mailer")
 
     async def stop(self) -> None:
@@ -96,7 +96,7 @@ class Mailer:
 
     def draft(self, webhook: Webhook, kind: NoticeKind, reason: str, at: Millis) -> Notice | None:
         """The notice to write with a change; None where nobody could be told."""
-        if self._server is None:
+        if self._door.server is None:
             return None
         return Notice(
             id=NoticeId(self._id_source.next()),
@@ -136,12 +136,13 @@ class Mailer:
             pass
 
     async def send_due(self) -> Millis | None:
-        """Sends what is due, over one connection. While the server is paused, does nothing.
+        """Sends what is due, one mail after the other. While the server is paused, does nothing.
 
         Returns:
             When there is something to do again; None: when a notice is written.
         """
-        if self._server is None:
+        server = self._door.server
+        if server is None:
             return None
         if self._clock.now_ms() < self._paused_until:
             return self._paused_until
@@ -149,19 +150,13 @@ class Mailer:
             while not self._stopping and (batch := await self._notices.due(self._clock.now_ms(), _BATCH)):
                 for notice in batch:
                     if not self._stopping:
-                        await self._send(self._server, notice)
-            if self._connection is not None:
-                await self._connection.quit()
+                        await self._send(server.sender, notice)
         except MailTrouble as trouble:
             self._pause(str(trouble))
             return self._paused_until
-        finally:
-            if self._connection is not None:
-                self._connection.drop()
-                self._connection = None
         return await self._notices.next_due()
 
-    async def _send(self, server: MailServer, notice: Notice) -> None:
+    async def _send(self, sender: str, notice: Notice) -> None:
         """Raises `MailTrouble` where the server is not well; a mail that it was not asked to take stays due."""
         if notice.id in self._gone:
             await self._forget(notice)
@@ -186,27 +181,24 @@ class Mailer:
                 notice,
                 to.account,
                 to.webhook,
-                sender=server.sender,
+                sender=sender,
                 recipient=recipient,
                 public_url=self._public_url,
                 disabled_after_s=_disabled_after_s(to.account),
             )
-            connection = await self._connected(server)
             failpoints.reach("before_mail")
-            answer = await connection.send(recipient, mail.as_bytes())
+            answer = await self._handed_in(recipient, mail.as_bytes())
             failpoints.reach("after_mail")
         await self._settle(notice, answer)
         if not answer.well:
             raise MailTrouble(answer.reason)
 
-    async def _connected(self, server: MailServer) -> MailConnection:
-        if self._connection is None:
-            try:
-                self._connection = await server.connect()
-            except MailTrouble:
-                self._metrics.mail_failures += 1
-                raise
-        return self._connection
+    async def _handed_in(self, recipient: str, mail: bytes) -> Answer:
+        try:
+            return await self._door.hand_in(recipient, mail)
+        except MailTrouble:
+            self._metrics.mail_failures += 1
+            raise
 
     async def _told(self, notice: Notice) -> "_Told | None":
         """Whom to tell, and of what; None where there is nobody, or nothing to tell any more."""

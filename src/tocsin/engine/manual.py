@@ -8,8 +8,8 @@ import orjson
 from tocsin.clock import Clock
 from tocsin.engine.directory import Directory, WebhookView, takes
 from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.doors import Door
 from tocsin.engine.rendering import masked, render
-from tocsin.engine.sender import Sender
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import (
@@ -40,7 +40,7 @@ class Manual:
         records: Records,
         directory: Directory,
         dispatcher: Dispatcher,
-        sender: Sender,
+        sender: Door,
         clock: Clock,
         id_source: IdSource,
     ) -> None:
