@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import iter_graphemes
 
-from tocsin.channels.limits import ELLIPSIS, MAX_TEXT, clean, cut, isolate, utf16
+from tocsin.channels.limits import ELLIPSIS, MAX_TEXT, clean, cut, fit, isolate, utf16, web_url
 
 FAMILY = "👨‍👩‍👧‍👦"
 ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
@@ -180,3 +180,39 @@ def test_right_to_left_text_is_kept_apart(text):
 def test_other_text_holds_nothing_invisible(text):
     """What is copied from a chat is what was meant."""
     assert isolate(text) is text
+
+
+# --- both, and links ------------------------------------------------------------------------------------------------
+
+
+def test_a_line_is_cleaned_then_cut():
+    """What is taken out costs none of its room."""
+    assert fit("\u200b" * 50 + "a\nb" * 3, 8) == "a ba ba…"
+    assert fit(" plain ", 5) == "plain"
+    assert fit("x" * 1_000_000, 5) == "xxxx…"
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("https://x.example/a?b=1&c=%20#d", "https://x.example/a?b=1&c=%20#d"),
+        ("http://x.example", "http://x.example"),
+        ("https://x.example/a b|c<d>(e)", "https://x.example/a%20b%7Cc%3Cd%3E%28e%29"),
+        ("https://x.example/ü", "https://x.example/%C3%BC"),
+        ("https://x.example/\ud800", "https://x.example/%EF%BF%BD"),
+        ("javascript:alert(1)", None),
+        ("https:///a", None),
+        ("//x.example", None),
+        ("https://x.example/" + "a" * 2_000, None),
+        ("", None),
+    ],
+)
+def test_links_are_of_the_web_and_hold_no_brackets(url, link):
+    """A longer one is none at all: half an address leads elsewhere."""
+    assert web_url(url, 2_000) == link
+
+
+def test_text_that_goes_on_keeps_one_blank_at_its_ends():
+    """So that what stands beside it does not stick to it."""
+    assert clean("  a\t b \n ", ends=True) == " a b "
+    assert clean(" \n a ", lines=True, ends=True) == "\na "

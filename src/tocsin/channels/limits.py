@@ -7,6 +7,7 @@ will be *after* escaping, if it is told how (`measure`).
 import re
 import unicodedata
 from collections.abc import Callable
+from urllib.parse import quote
 
 from wcwidth import iter_graphemes
 
@@ -36,6 +37,7 @@ _TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e00
 _JOINING = "[\u061c\u180b-\u180f\u200c-\u200f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 _TOO_MANY_JOINING = re.compile(f"({_JOINING}{{2}}){_JOINING}+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_WEB_URL = re.compile(r"https?://[^/?#]")
 _FIRST_MARK = "\u0300"
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _RTL = frozenset({"R", "AL", "AN"})
@@ -67,11 +69,12 @@ def cut(text: str, units: int, measure: Callable[[str], int] = utf16) -> str:
     return text[:kept].rstrip() + ELLIPSIS
 
 
-def clean(text: str, *, lines: bool = False) -> str:
+def clean(text: str, *, lines: bool = False, ends: bool = False) -> str:
     """Text without what is not seen but does something. What can be read in it stays, in any writing.
 
     Args:
         lines: it may have several, with at most one empty one between two; otherwise a break becomes a blank.
+        ends: one blank (or break) at its beginning and end stays: it goes on before or after.
     """
     if len(text) > MAX_TEXT:
         text = text[:MAX_TEXT] + ELLIPSIS
@@ -83,10 +86,23 @@ def clean(text: str, *, lines: bool = False) -> str:
         text = _TOO_MANY_JOINING.sub(r"\1", text)
         text = _few_marks(text)
     if not lines:
-        return _BLANKS.sub(" ", text).strip()
+        text = _BLANKS.sub(" ", text)
+        return text if ends else text.strip()
     text = _INNER_BLANKS.sub(" ", text)
     text = _BREAKS_AND_BLANKS.sub(lambda found: "\n\n" if found[0].count("\n") > 1 else "\n", text)
-    return text.strip()
+    return text if ends else text.strip()
+
+
+def web_url(url: str, units: int) -> str | None:
+    """An address as a link can hold it, percent-encoded; None if it is not http(s), or longer than it may be."""
+    url = quote(clean(url), safe="!#$%&'*+,/:;=?@[]~")
+    return url if _WEB_URL.match(url) and len(url) <= units else None
+
+
+def fit(text: str, units: int, measure: Callable[[str], int] = utf16) -> str:
+    """One line, cleaned and then cut. Of a long text only as much is looked at as can matter."""
+    enough = 4 * units + 64
+    return cut(clean(text[:enough] + ELLIPSIS if len(text) > enough else text), units, measure)
 
 
 def isolate(text: str) -> str:

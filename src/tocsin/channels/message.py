@@ -1,5 +1,6 @@
 """What people are told, before it takes a channel's form."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -14,6 +15,14 @@ class Tone(StrEnum):
     FRAUD = "fraud"
     WARNING = "warning"
     INFO = "info"
+
+
+COLOURS: Mapping[Tone, int] = {
+    Tone.CONVERSION: 0x2ECC71,
+    Tone.FRAUD: 0xE74C3C,
+    Tone.WARNING: 0xE67E22,
+    Tone.INFO: 0x3498DB,
+}
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
