@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tests.docs import messages_page
 from tests.docs.markdown import ROOT
 from tocsin import profiles
 from tocsin.api.activity_examples import EXAMPLES
@@ -327,6 +328,7 @@ PAGES: Mapping[Path, Callable[[], str]] = {
     REFERENCE / "activity.md": activity,
     REFERENCE / "events.md": events,
     **{REFERENCE / "events" / f"{name}.md": partial(events_of, name) for name in profiles.names()},
+    REFERENCE / "messages.md": partial(messages_page.write, _NOTE),
     REFERENCE / "profiles.md": profiles_page,
     REFERENCE / "telemetry.md": telemetry,
 }

@@ -11,10 +11,12 @@ import pytest
 from tests.cli.conftest import Terminal
 from tests.docs.markdown import Block, page, table
 from tests.support.api import Shop
+from tests.support.messages import as_text, example
 from tests.support.receiver import Arrival, LedgerReceiver
 from tests.support.replies import Answer
 from tests.support.server import Server
-from tocsin.profiles import facts, loader, secret_forms, signatures
+from tocsin.profiles import facts, loader, messages, secret_forms, signatures
+from tocsin.profiles.details import Kind
 from tocsin.profiles.signatures import _SCHEMES
 from tocsin.triggers.forms import FORMS
 from tocsin.triggers.occurrences import NAMES
@@ -66,6 +68,25 @@ def test_the_page_names_all_that_triggers_can_say() -> None:
     """Every form and every occurrence, and none that there is not."""
     assert {row[0].strip("`") for row in table(PAGE.text[PAGE.text.index("| form | it gives") :])} == FORMS.keys()
     assert all(f"`{name}`" in PAGE.text for name in NAMES)
+
+
+def test_its_messages_say_what_the_page_does(dialects: Path) -> None:
+    """The page's own wording, icon by tone, a detail of its own, and a text around one."""
+    umbra = loader.read_profile(dialects / "umbra")
+    assert as_text(example(umbra, "ad.served", "slack")) == (
+        "🔔 Ad Served\nAd ID: 7714\nSlot: Sidebar\nCountry: Netherlands\nVisitor ID: vw_5e1c"
+    )
+    assert as_text(example(umbra, "ad.capped", "telegram")) == ("🧢 Ad Capped\n🖼️ Ad ID: 7714\n🔢 Shown: 250,000 times")
+
+
+def test_the_page_names_all_that_messages_can_say() -> None:
+    """Every kind of value, every key of a place, a line and an event type."""
+    section = PAGE.section("What messages can say")
+    kinds = {name.strip("` ") for row in table(section[section.index("| `kind` |") :]) for name in row[0].split(",")}
+    assert kinds == {kind.value for kind in Kind}
+    for spec in (messages.PlaceSpec, messages.LineSpec, messages.EventSpec):
+        for name in spec.__struct_fields__:
+            assert f"`{name}`" in section or f".{name}." in section, f"{name} is not told"
 
 
 def _shop(server: Server) -> Shop:

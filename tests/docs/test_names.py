@@ -21,7 +21,7 @@ from tocsin.cli.checks import _OTHER_VARIABLES
 from tocsin.cli.main import make_app, run
 from tocsin.config import Settings
 from tocsin.model import DeliveryState, OutcomeKind
-from tocsin.profiles import facts, loader, secret_forms, signatures
+from tocsin.profiles import details, facts, loader, messages, secret_forms, signatures
 from tocsin.receiver.verify import PROFILES, Cause
 from tocsin.triggers import forms, occurrences, scoring
 from tocsin.triggers.rules import traffic
@@ -41,6 +41,9 @@ _SPECS = (
     loader._EntrySpec,
     signatures.SignatureSpec,
     secret_forms.SecretSpec,
+    messages.EventSpec,
+    messages.LineSpec,
+    messages.PlaceSpec,
 )
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
@@ -101,7 +104,7 @@ def test_names_in_code_type_exist(page: Page) -> None:
 @_EACH
 def test_event_types_exist(page: Page) -> None:
     """Each event type, or family of them, is in the catalogue, or added on the page itself."""
-    if page.name.startswith(("docs/reference/events", "docs/reference/activity")):
+    if page.name.startswith(("docs/reference/events", "docs/reference/activity", "docs/reference/messages")):
         return  # made from the catalogue and the shapes, and full of their keys
     own = set(re.findall(r"/v1/event-types/([a-z_.]+)", page.text))
     own |= {Path(file).name.removesuffix(".json") for file in _titles(page) if "/examples/" in file}
@@ -172,10 +175,10 @@ def _vocabulary() -> frozenset[str]:
     words |= {name for spec in _SPECS for name in spec.__struct_fields__}
     words |= {"exists_one"}  # CEL's own
     words |= set(postbacks.NAMES) | {"aff_sub"}  # a network's own
-    words |= {*occurrences.WORDS, *forms.FORMS}
+    words |= {*occurrences.WORDS, *forms.FORMS, *details.DETAILS}
     words |= {*scoring.RULES, *traffic.FRAUD_TYPES, traffic.UNTYPED}
     for profile in _PROFILES.values():
-        words |= {*profile._envelope._own_keys, *profile.option_names}
+        words |= {*profile._envelope._own_keys, *profile.option_names, *profile.messages.kinds}
         for entry in profile.catalogue.values():
             words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.schema)))
             words |= set(re.findall(r"[a-z][a-z0-9_]*", json.dumps(entry.event_type.example)))
