@@ -1,6 +1,7 @@
 """What all doubles have in common: a port, a page, a history, a pace, and answers that they were told to give."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,26 +32,27 @@ _JSON = b"application/json"
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a service's table of errors. `meaning`: in plain words; `headers` and `body` exactly as it sends them,
-    ``{retry_after}`` in them being the seconds to wait.
+    ``{retry_after}`` in them being the seconds to wait, and ``{retry_after_up}`` the next whole number of them.
     """
 
     status: int
     meaning: str
     body: str = ""
     headers: tuple[tuple[str, str], ...] = ()
-    retry_after: float | None = None  # seconds, where the caller names none
+    retry_after: int | float | None = None  # seconds, where the caller names none; an int: the service says whole ones
 
     def reply(self, retry_after: float | None = None) -> Reply:
-        """Whole numbers of seconds are written without a fraction."""
-        seconds = (
-            f"{self.retry_after if retry_after is None else retry_after:g}" if self.retry_after is not None else ""
-        )
-        return Reply(
-            status=self.status,
-            headers=tuple((name, value.replace("{retry_after}", seconds)) for name, value in self.headers),
-            body=self.body.replace("{retry_after}", seconds).encode(),
-            note=self.meaning,
-        )
+        wait = self.retry_after if retry_after is None else retry_after
+        if wait is None:
+            return Reply(status=self.status, headers=self.headers, body=self.body.encode(), note=self.meaning)
+        up = str(math.ceil(wait))
+        exact = up if isinstance(self.retry_after, int) else repr(round(float(wait), 3))
+
+        def filled(text: str) -> str:
+            return text.replace("{retry_after}", exact).replace("{retry_after_up}", up)
+
+        headers = tuple((name, filled(value)) for name, value in self.headers)
+        return Reply(status=self.status, headers=headers, body=filled(self.body).encode(), note=self.meaning)
 
 
 _NGINX = (

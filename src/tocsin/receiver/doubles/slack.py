@@ -100,7 +100,7 @@ class SlackDouble(Double):
         limits = ((hook, PACE),)
         wait_s, _ = self._pace.wait_s(limits) if self.rate_limits else (0.0, "")
         if wait_s:
-            return self.failing("rate_limited", retry_after=max(1, -(-wait_s // 1)))
+            return self.failing("rate_limited", retry_after=max(wait_s, 1))
         try:
             payload = _payload(request)
             check(payload)

@@ -204,7 +204,7 @@ class TelegramDouble(Double):
         if self.rate_limits:
             wait_s, _ = self._pace.wait_s(limits)
             if wait_s:
-                raise _Denied("too_many_requests", retry_after=max(1, -(-wait_s // 1)))
+                raise _Denied("too_many_requests", retry_after=max(wait_s, 1))
         self._pace.take(limits)
 
 
