@@ -60,6 +60,21 @@ def day(shown: date, zone: ZoneInfo) -> Window:
     return _window("daily", shown, zone)
 
 
+def first_showing(shown: date, zone: ZoneInfo, clock: time = time()) -> Millis:
+    """The first instant at which the zone's calendar and clocks show this or a later time."""
+    wanted = datetime.combine(shown, clock)
+    # Of the instants at which clocks show it, the first (PEP 495: fold 0). Where they jump over it, `fold` 0 reads it
+    # by the offset before the jump and 1 by the one after: the jump lies between the two.
+    early, late = sorted(wanted.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if _shows(early, zone) != wanted:
+        while late - early > _SECOND:
+            middle = early + (late - early) // 2
+            middle = middle.replace(microsecond=0)
+            early, late = (early, middle) if _shows(middle, zone) >= wanted else (middle, late)
+        return _millis(late)
+    return _millis(early)
+
+
 def _first(kind: WindowKind, shown: date) -> date:
     if kind == "weekly":
         return shown - shown.weekday() * _DAY
@@ -69,27 +84,12 @@ def _first(kind: WindowKind, shown: date) -> date:
 @lru_cache(maxsize=_REMEMBERED)
 def _window(kind: WindowKind, first: date, zone: ZoneInfo) -> Window:
     if kind == "daily":
-        return Window(_begins(first, zone), _begins(first + _DAY, zone), first.isoformat())
+        return Window(first_showing(first, zone), first_showing(first + _DAY, zone), first.isoformat())
     if kind == "weekly":
         year, week, _ = first.isocalendar()
-        return Window(_begins(first, zone), _begins(first + 7 * _DAY, zone), f"{year:04d}-W{week:02d}")
+        return Window(first_showing(first, zone), first_showing(first + 7 * _DAY, zone), f"{year:04d}-W{week:02d}")
     after = (first + 31 * _DAY).replace(day=1)
-    return Window(_begins(first, zone), _begins(after, zone), f"{first:%Y-%m}")
-
-
-def _begins(first: date, zone: ZoneInfo) -> Millis:
-    """The first instant at which the zone's calendar shows this date or a later one."""
-    midnight = datetime.combine(first, time())
-    # Of the instants at which clocks show midnight, the first (PEP 495: fold 0). Where they jump over it, `fold` 0
-    # reads it by the offset before the jump and 1 by the one after: the jump lies between the two.
-    early, late = sorted(midnight.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    if _shows(early, zone) != midnight:
-        while late - early > _SECOND:
-            middle = early + (late - early) // 2
-            middle = middle.replace(microsecond=0)
-            early, late = (early, middle) if _shows(middle, zone) >= midnight else (middle, late)
-        return _millis(late)
-    return _millis(early)
+    return Window(first_showing(first, zone), first_showing(after, zone), f"{first:%Y-%m}")
 
 
 def _shows(at: datetime, zone: ZoneInfo) -> datetime:
