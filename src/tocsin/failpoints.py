@@ -8,8 +8,9 @@ import os
 import signal
 
 DELIVERING = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
+GATHERING = ("before_gather", "after_gather")
 MAILING = ("before_mail", "after_mail")
-NAMES = DELIVERING + MAILING
+NAMES = DELIVERING + GATHERING + MAILING
 
 _name, _, _count = os.environ.get("TOCSIN_FAILPOINT", "").partition(":")
 _left = int(_count or 1)

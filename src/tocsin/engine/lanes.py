@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from tocsin.channels import CHATS
 from tocsin.clock import Millis
+from tocsin.engine.gathering import Memory
 from tocsin.engine.paces import Share
 from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
 from tocsin.store.port import Claimed
@@ -29,6 +30,9 @@ MIN_IN_FLIGHT = 2
 # Claimed deliveries that a lane may hold in memory, waiting for room.
 BUFFER = 64
 
+# Deliveries that a lane claims at once where most are only counted: some 25 ms of work.
+GATHER_AT_ONCE = 500
+
 # How an attempt ended that says "less at once": the others say nothing about load.
 _OVERLOADED = frozenset({OutcomeKind.TIMEOUT, OutcomeKind.CONNECT_ERROR, OutcomeKind.DNS_ERROR})
 _OVERLOADED_STATUSES = frozenset({429, 503})
@@ -44,16 +48,19 @@ class Lane:
         "claiming",
         "configured",
         "failing_since",
+        "gathers",
         "held_until",
         "in_flight",
         "limit",
         "max_in_flight",
+        "memory",
         "next_due",
         "next_start_ms",
         "queue",
         "rate_limit",
         "ready",
         "reserved",
+        "rests_until",
         "share",
         "succeeded_at",
         "timer_at",
@@ -78,6 +85,9 @@ class Lane:
         self.held_until = Millis(0)  # deliveries wait in the store until then
         self.share: Share | None = None  # in the paces that it keeps with other lanes, of a chat
         self.next_due: Millis | None = None  # of the stored backlog
+        self.gathers = False  # what it claims is sorted first: some is sent, some counted in a digest
+        self.memory: Memory | None = None  # of a lane that gathers: how its window stands
+        self.rests_until = Millis(0)  # claims nothing until then
         self.claiming = False
         self.ready = False  # stands in the rotation
         self.timer_at: Millis | None = None  # the wake-up that is set for it
@@ -110,6 +120,7 @@ class Lane:
         self.max_in_flight = webhook.settings.max_in_flight or unless_said
         self.limit = min(max(self.limit, min(START_IN_FLIGHT, self.max_in_flight)), self.max_in_flight)
         self.rate_limit = webhook.settings.rate_limit
+        self.gathers = webhook.settings.channel in CHATS
         active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
         self.held_until = (webhook.muted_until or Millis(0)) if active else FOREVER
         if self.share is not None:
@@ -124,7 +135,8 @@ class Lane:
         Where the lane has a backlog, an event goes behind it, into the store.
         """
         if (
-            self.next_due is not None
+            self.gathers
+            or self.next_due is not None
             or self.claiming
             or now < self.held_until
             or self.in_flight + len(self.queue) + self.reserved >= self.limit + BUFFER
@@ -183,14 +195,21 @@ class Lane:
 
     def wanted(self, now: Millis) -> int:
         """How many deliveries to claim now: as many as there is room for in flight, and as much again to follow."""
-        if self.claiming or self.next_due is None or self.next_due > now or now < self.held_until:
+        if self.claiming or self.next_due is None or self.next_due > now or now < self.claims_from:
             return 0
+        if self.gathers:  # what is counted in a digest takes no place
+            return max(0, GATHER_AT_ONCE - len(self.queue))
         room = 2 * self.limit - self.in_flight - len(self.queue) - self.reserved
         if self.rate_limit is not None:
             room = min(room, max(1, int(self.rate_limit)))
         # More may be under way than there is room for: a limit was lowered. What ends then asks again.
         # Claiming in larger pieces than single places costs less; a lane that still has half its room full waits.
         return room if room >= self.limit or (room > 0 and not self.queue) else 0
+
+    @property
+    def claims_from(self) -> Millis:
+        """Before then it claims nothing."""
+        return max(self.held_until, self.rests_until)
 
     def stored(self, due_at: Millis) -> None:
         """A delivery of this lane waits in the store."""

@@ -81,8 +81,9 @@ class Digests(Protocol):
 
         Members that are no longer being sent are passed over. A digest that is new is made, event and delivery, and
         waits until `due_at`; one that waits is changed; of one that is being sent only its event's data are. A digest
-        in `window.open` that no fold names is changed alike; where both name one, the fold counts. An open digest that
-        neither names is closed: it takes no more members. Of an account that was removed nothing is written.
+        in `window.open` that no fold names is changed alike; where both name one, the fold counts. One that is not in
+        `window.open` is closed, with what a fold into it says: it takes no more members. Of an account that was removed
+        nothing is written.
 
         Raises:
             Conflict: `changed_meanwhile`: a digest that is named has ended (it was cancelled), or an erasure changed

@@ -95,6 +95,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     claim_count: int  # how often it was claimed since its last settled attempt: 1 unless owners died with it
     trigger: Trigger = Trigger.SCHEDULE
     message: str | None = None  # of a digest that was sent before: the service's name for the message
+    revision: int = 0  # of a digest: see `OpenDigest`
 
 
 class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):

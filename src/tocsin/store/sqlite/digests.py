@@ -1,12 +1,12 @@
 """Windows, and digests as they take members."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tocsin.errors import Conflict
 from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, Delivery, DeliveryId, WebhookId
-from tocsin.store.port import DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
+from tocsin.store.port import Claimed, DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
 from tocsin.store.port.digests import NAMED
 from tocsin.store.sqlite.database import Database, in_range, many
 from tocsin.store.sqlite.ingest import config_versions, write_events
@@ -75,8 +75,9 @@ def _gather(db: WritingDatabase, gathered: Gathered) -> None:
     webhook_id = window.webhook_id
     db.execute(_DIGEST["put_window"], (webhook_id, window.opened_at, window.ends_at, window.sent))
     named = {one.delivery_id: one for one in (*window.open, *(fold.into for fold in gathered.folds))}
-    if named:
-        db.execute(_DIGEST["close_others"], (webhook_id, many(named)))
+    takes = {one.delivery_id for one in window.open}
+    if takes:
+        db.execute(_DIGEST["close_others"], (webhook_id, many(takes)))
     else:
         db.execute(_DIGEST["close_all"], (webhook_id,))
     folded = dict.fromkeys(named, 0)
@@ -94,26 +95,35 @@ def _gather(db: WritingDatabase, gathered: Gathered) -> None:
     for id_, digest in named.items():
         # What was taken from a member after it was claimed does not come back by way of a summary.
         kept = _bared(digest) if id_ in bare else digest
-        _put(db, gathered.account_id, webhook_id, kept, folded[id_], expected=digest.revision)
+        _put(db, gathered.account_id, webhook_id, kept, folded[id_], takes=id_ in takes, expected=digest.revision)
 
 
 def _put(
-    db: WritingDatabase, account_id: AccountId, webhook_id: WebhookId, digest: OpenDigest, folded: int, *, expected: int
+    db: WritingDatabase,
+    account_id: AccountId,
+    webhook_id: WebhookId,
+    digest: OpenDigest,
+    folded: int,
+    *,
+    takes: bool,
+    expected: int,
 ) -> None:
     id_ = digest.delivery_id
     stored = db.row(_DIGEST["stored"], (id_,))
     if stored is None:
-        _make(db, account_id, webhook_id, digest, folded)
+        _make(db, account_id, webhook_id, digest, folded, takes=takes)
         return
     revision, ended = stored
     if ended or revision != expected:
         raise Conflict("the digest was changed meanwhile; read it again", code="changed_meanwhile")
-    db.execute(_DIGEST["change"], (id_, folded, digest.revision))
+    db.execute(_DIGEST["change"], (id_, folded, digest.revision, takes))
     db.execute(_DIGEST["change_delivery"], (id_, digest.due_at, digest.tries))
     db.execute(_DIGEST["change_event"], (digest.event_id, digest.summary))
 
 
-def _make(db: WritingDatabase, account_id: AccountId, webhook_id: WebhookId, digest: OpenDigest, folded: int) -> None:
+def _make(
+    db: WritingDatabase, account_id: AccountId, webhook_id: WebhookId, digest: OpenDigest, folded: int, *, takes: bool
+) -> None:
     event = NewEvent(
         id=digest.event_id,
         account_id=account_id,
@@ -132,7 +142,9 @@ def _make(db: WritingDatabase, account_id: AccountId, webhook_id: WebhookId, dig
     id_ = digest.delivery_id
     write_events(db, [event], [0], [])
     db.execute(_DIGEST["insert_delivery"], (id_, digest.event_id, webhook_id, account_id, digest.due_at, digest.tries))
-    db.execute(_DIGEST["insert"], (id_, webhook_id, digest.kind.value, digest.opened_at, folded, digest.revision))
+    db.execute(
+        _DIGEST["insert"], (id_, webhook_id, digest.kind.value, digest.opened_at, takes, folded, digest.revision)
+    )
     db.recent.add(db, [(account_id, id_)])
 
 
@@ -152,9 +164,18 @@ def bared(summary: bytes) -> bytes:
 # --- the journal's part -------------------------------------------------------------------------------------------
 
 
-def messages(db: Database, ids: Sequence[int]) -> Mapping[int, str]:
-    """What services call those of the digests that were sent before."""
-    return dict(db.rows(_DIGEST["messages"], (many(ids),)))
+def as_digests(db: Database, claimed: Sequence[Claimed]) -> Sequence[Claimed]:
+    """The same, with what is known of the digests among them."""
+    digests = [one.id for one in claimed if one.type == DIGEST_TYPE]
+    if not digests:
+        return claimed
+    known = {id_: (message, revision) for id_, message, revision in db.rows(_DIGEST["claimed"], (many(digests),))}
+    return [
+        one
+        if one.id not in known
+        else msgspec.structs.replace(one, message=known[one.id][0], revision=known[one.id][1])
+        for one in claimed
+    ]
 
 
 def keep_messages(db: WritingDatabase, settlements: Sequence[Settlement]) -> None:

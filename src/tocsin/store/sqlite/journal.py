@@ -6,7 +6,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
-from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -18,7 +18,7 @@ from tocsin.store.port import (
     Settlement,
 )
 from tocsin.store.sqlite.database import Database, Row, in_range, many
-from tocsin.store.sqlite.digests import keep_messages, messages
+from tocsin.store.sqlite.digests import as_digests, keep_messages
 from tocsin.store.sqlite.erasure import spare_erased
 from tocsin.store.sqlite.ingest import delivery_row, ingest
 from tocsin.store.sqlite.notices import put_notice
@@ -91,7 +91,7 @@ class SqliteJournal:
             if state in {SENDING, DIGESTED} or data is None:
                 return STATES[state]
             db.execute(_DELIVERY["claim_one"], (delivery_id,))
-            return Claimed(
+            claimed = Claimed(
                 id=delivery_id,
                 event_id=event_id,
                 webhook_id=webhook_id,
@@ -103,8 +103,8 @@ class SqliteJournal:
                 tries=tries,
                 claim_count=claim_count + 1,
                 trigger=Trigger.MANUAL,
-                message=messages(db, [delivery_id]).get(delivery_id) if type_ == DIGEST_TYPE else None,
             )
+            return as_digests(db, [claimed])[0]
 
         return await self._writer.do(write)
 
@@ -207,7 +207,7 @@ def _claim(
     return ClaimAnswer(claimed=tuple(claimed), next_due=next_due)
 
 
-def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[list[Claimed], list[DeliveryId]]:
+def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[Sequence[Claimed], list[DeliveryId]]:
     """In the order given, until their bodies exceed `max_bytes`; beside them those whose body an erasure took while
     they were being sent.
     """
@@ -237,10 +237,7 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[l
         max_bytes -= len(data)
         if max_bytes < 0:
             break
-    if digests := [one.id for one in claimed if one.type == DIGEST_TYPE]:
-        names = messages(db, digests)
-        claimed = [msgspec.structs.replace(one, message=names[one.id]) if one.id in names else one for one in claimed]
-    return claimed, erased
+    return as_digests(db, claimed), erased
 
 
 def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:

@@ -45,10 +45,10 @@ INSERT INTO delivery (
 
 -- name: insert
 INSERT INTO digest (delivery_id, webhook_id, kind, opened_at, takes, members, revision, scrub)
-VALUES (?, ?, ?, ?, 1, ?, ?, 0);
+VALUES (?, ?, ?, ?, ?, ?, ?, 0);
 
 -- name: change
-UPDATE digest SET takes = 1, members = members + ?2, revision = ?3 WHERE delivery_id = ?1;
+UPDATE digest SET takes = ?4, members = members + ?2, revision = ?3 WHERE delivery_id = ?1;
 
 -- name: change_delivery
 -- One that waits; of one that is being sent, what comes of it decides.
@@ -57,8 +57,8 @@ UPDATE delivery SET at = ?2, tries = ?3 WHERE id = ?1 AND waits = 1;
 -- name: change_event
 UPDATE event SET data = ?2 WHERE id = ?1;
 
--- name: messages
-SELECT delivery_id, message FROM digest WHERE delivery_id IN (SELECT value FROM carray(?)) AND message IS NOT NULL;
+-- name: claimed
+SELECT delivery_id, message, revision FROM digest WHERE delivery_id IN (SELECT value FROM carray(?));
 
 -- name: keep_message
 UPDATE digest SET message = ?2 WHERE delivery_id = ?1;
