@@ -29,6 +29,7 @@ from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.doors import Doors
 from tocsin.engine.fanout import FanOut
+from tocsin.engine.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
 from tocsin.engine.ingest import Ingest
 from tocsin.engine.janitor import Janitor
@@ -103,6 +104,14 @@ class App:
             sender=self.doors,
             settler=self.settler,
             caretaker=self.caretaker,
+            gatherer=Gatherer(
+                digests=store.digests,
+                journal=store.journal,
+                directory=self.directory,
+                id_source=id_source,
+                clock=clock,
+                metrics=metrics,
+            ),
             clock=clock,
             id_source=id_source,
             metrics=metrics,

@@ -358,6 +358,11 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     ),
     "timers_wait": LogSpec("Timers that are due could not be read; tried again.", _WHY),
     "hand_over_failed": LogSpec("An event is stored, but could not be handed to its lanes.", {"event": "its id"}),
+    "gathering_waits": LogSpec(
+        "What was claimed for a chat or a mail address could not be sorted and counted; it waits again.",
+        _WHY,
+    ),
+    "gathering_failed": LogSpec("The same, and a defect: the traceback says where."),
     "claim_waits": LogSpec("Due deliveries could not be claimed; tried again in a second.", _WHY),
     "profile_missing": LogSpec(
         "Accounts have a profile that is not there: they are answered 503, and their deliveries wait.",

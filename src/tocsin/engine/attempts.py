@@ -18,13 +18,15 @@ from tocsin.clock import Clock, Millis
 from tocsin.engine import policy
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.engine.doors import Door
+from tocsin.engine.gatherer import Gatherer
+from tocsin.engine.gathering import Ending
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane
 from tocsin.engine.rendering import Target, masked, render
 from tocsin.engine.settler import Settler
 from tocsin.errors import NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
-from tocsin.model import AccountId, Attempt, Outcome, OutcomeKind, Request, Trigger, WebhookId
+from tocsin.model import DIGEST_TYPE, AccountId, Attempt, Outcome, OutcomeKind, Request, Trigger, WebhookId
 from tocsin.store.port import Claimed, Settlement
 from tocsin.telemetry import Metrics
 
@@ -64,6 +66,7 @@ class Attempts:
         sender: Door,
         settler: Settler,
         caretaker: Caretaker,
+        gatherer: Gatherer,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -77,6 +80,7 @@ class Attempts:
         self._sender = sender
         self._settler = settler
         self._caretaker = caretaker
+        self._gatherer = gatherer
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
@@ -125,7 +129,7 @@ class Attempts:
             return
         start.target = target = hook.target
         start.started_at = now
-        if not claimed.attempts:
+        if not claimed.attempts and claimed.type != DIGEST_TYPE:  # a digest waits for its window's end
             self._metrics.first_attempt_delay_s.observe((now - made_at_ms(claimed.event_id)) / 1000)
         try:
             start.request = render(
@@ -173,7 +177,9 @@ class Attempts:
             scale=self._scale,
             luck=self._rng.random(),
         )
-        self._metrics.attempt_ended(outcome, verdict.state)
+        ending = Ending(verdict.state, verdict.due_at, claimed.tries + 1)
+        ending = self._gatherer.ended(lane, claimed, ending, None, now)
+        self._metrics.attempt_ended(outcome, ending.state)
         attempt = Attempt(
             id=self._id_source.next(),
             delivery_id=claimed.id,
@@ -190,18 +196,18 @@ class Attempts:
         settlement = Settlement(
             delivery_id=claimed.id,
             attempt=attempt,
-            state=verdict.state,
-            due_at=verdict.due_at,
-            tries=claimed.tries + 1,
+            state=ending.state,
+            due_at=ending.due_at,
+            tries=ending.tries,
             settled_at=now,
         )
-        if verdict.due_at is None:
+        if ending.due_at is None:
             self._settler.settle(settlement, self._keeper.pump)
         else:
             self._settler.settle(
-                settlement, partial(self._keeper.stored, lane.webhook_id, lane.account_id, verdict.due_at)
+                settlement, partial(self._keeper.stored, lane.webhook_id, lane.account_id, ending.due_at)
             )
-        self._note_health(lane, target, attempt, verdict, now)
+        self._note_health(lane, target, attempt, policy.Verdict(ending.state, ending.due_at), now)
         self._keeper.ended(lane, now)
 
     def succeeded(self, lane: Lane, now: Millis) -> None:

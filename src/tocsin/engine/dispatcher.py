@@ -15,12 +15,13 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from tocsin import failpoints
 from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
+from tocsin.engine.claims import Claims
 from tocsin.engine.directory import Directory, WebhookView
 from tocsin.engine.doors import Door
+from tocsin.engine.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane, Rotation
 from tocsin.engine.paces import Paces, Share
@@ -28,7 +29,7 @@ from tocsin.engine.settler import MAX_WAITING, Settler
 from tocsin.errors import NotFound, ProfileMissing, Unavailable
 from tocsin.ids import IdSource
 from tocsin.model import AccountId, Webhook, WebhookId
-from tocsin.store.port import NOTHING_CLAIMED, Claimed, Journal
+from tocsin.store.port import Claimed, Journal
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,7 @@ _MAX_HELD_BYTES = 64 << 20
 _MAX_IDLE_LANES = 16_384
 _PRUNE_MS = 10_000
 
-_CLAIM_LANES = 128  # lanes asked about in one claim: a transaction of some milliseconds
 _LANES_PAGE = 1_000
-_RETRY_STORE_MS = 1_000  # how soon a claim is tried again when the store did not answer
 
 # Where a service asks for so short a pause, what is claimed waits in memory; else it goes back to the store.
 _SHORT_HOLD_MS = 5_000
@@ -70,6 +69,7 @@ class Dispatcher:
         sender: Door,
         settler: Settler,
         caretaker: Caretaker,
+        gatherer: Gatherer,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -84,12 +84,14 @@ class Dispatcher:
         self._metrics = metrics
         self.paces = Paces(clock.now_ms())
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries; guards nothing
+        self._claims = Claims(keeper=self, journal=journal, gatherer=gatherer, clock=clock, metrics=metrics)
         self._attempts = Attempts(
             keeper=self,
             directory=directory,
             sender=sender,
             settler=settler,
             caretaker=caretaker,
+            gatherer=gatherer,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -102,11 +104,8 @@ class Dispatcher:
         self._benched: OrderedDict[WebhookId, Lane] = OrderedDict()  # unwell: they wait for a place of their share
         self._held = 0
         self._held_bytes = 0
-        self._wants: dict[WebhookId, Lane] = {}
-        self._claim_wake = asyncio.Event()
         self._timers: list[tuple[Millis, WebhookId]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._claims: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._prune_at = Millis(0)
         self._pumping = False
@@ -131,12 +130,12 @@ class Dispatcher:
                 if lane.next_due is not None and lane.next_due <= now:
                     overdue.append(lane)
                 else:
-                    self._schedule(lane, now)
+                    self.schedule(lane, now)
             after = page[-1].webhook_id
         spread_ms = min(_SPREAD_MAX_MS, _SPREAD_PER_LANE_MS * (len(overdue) - 1))
         for lane in overdue:
-            self._wake_at(lane, Millis(now + round(spread_ms * self._rng.random())))
-        self._claims = asyncio.create_task(self._claim_loop(), name="claims")
+            self.wake_at(lane, Millis(now + round(spread_ms * self._rng.random())))
+        self._claims.start(epoch)
         self.tick()
 
     async def stop(self, drain_s: float) -> None:
@@ -147,11 +146,9 @@ class Dispatcher:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._claims is not None:
-            self._claims.cancel()
-            await asyncio.gather(self._claims, return_exceptions=True)
+        await self._claims.stop()
         for lane in list(self._lanes.values()):
-            self._give_back(lane)
+            self.give_back(lane)
         deadline = self._clock.monotonic_s() + drain_s
         while self._attempts.in_flight and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
             await asyncio.sleep(0.01)
@@ -195,7 +192,7 @@ class Dispatcher:
     def unreserve(self, webhook_id: WebhookId) -> None:
         lane = self._lanes[webhook_id]
         lane.reserved -= 1
-        self._schedule(lane, self._clock.now_ms())
+        self.schedule(lane, self._clock.now_ms())
 
     def hand_over(self, claimed: Claimed, now: Millis) -> None:
         """Takes a delivery that is durable, already claimed, into its reserved place."""
@@ -211,10 +208,10 @@ class Dispatcher:
         ):
             self._attempts.start(lane, claimed, now)  # nobody waits, so it is this one's turn
             return
-        self._hold(lane, claimed)
+        self.hold(lane, claimed)
         if self._stopping:
-            self._give_back(lane)
-        self._schedule(lane, now)
+            self.give_back(lane)
+        self.schedule(lane, now)
         self.pump()
 
     def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
@@ -223,7 +220,7 @@ class Dispatcher:
             return
         lane = self._lane(webhook_id, account_id)
         lane.stored(due_at)
-        self._schedule(lane, self._clock.now_ms())
+        self.schedule(lane, self._clock.now_ms())
 
     def succeeded(self, webhook_id: WebhookId) -> None:
         """An attempt that did not come from here succeeded: that ends the run of failures as one of ours does."""
@@ -243,11 +240,11 @@ class Dispatcher:
             lane.configured = False  # its address may be another one: it is sealed, and read with the next claim
         now = self._clock.now_ms()
         if lane.held_until > now:
-            self._give_back(lane)
+            self.give_back(lane)
         if webhook.deleted:
             self._spawn(self._drop(webhook.id))
         lane.stored(now)  # a backlog may have waited for this: the claim will tell
-        self._schedule(lane, now)
+        self.schedule(lane, now)
         self.pump()
 
     def hold_paces(self, keys: Sequence[str], wait_s: float, now: Millis, *, refused: bool) -> Millis:
@@ -265,8 +262,8 @@ class Dispatcher:
         for webhook_id in self.paces.members(keys):
             lane = self._lanes[webhook_id]
             lane.held_until = max(lane.held_until, until)
-            self._give_back(lane)
-            self._schedule(lane, now)
+            self.give_back(lane)
+            self.schedule(lane, now)
         return until
 
     async def drop_held(self, webhook_id: WebhookId) -> int:
@@ -284,7 +281,7 @@ class Dispatcher:
         lane = self._lanes.get(webhook_id)
         if lane is not None:
             lane.next_due = None
-            self._schedule(lane, self._clock.now_ms())
+            self.schedule(lane, self._clock.now_ms())
 
     # --- lanes ----------------------------------------------------------------------------------------------------
 
@@ -294,7 +291,7 @@ class Dispatcher:
             lane = self._lanes[webhook_id] = Lane(webhook_id, account_id)
         return lane
 
-    def _hold(self, lane: Lane, claimed: Claimed) -> None:
+    def hold(self, lane: Lane, claimed: Claimed) -> None:
         lane.queue.append(claimed)
         self._held += 1
         self._held_bytes += len(claimed.data)
@@ -305,7 +302,7 @@ class Dispatcher:
         self._held_bytes -= len(claimed.data)
         return claimed
 
-    def _give_back(self, lane: Lane) -> None:
+    def give_back(self, lane: Lane) -> None:
         while lane.queue:
             self.release(lane, self._unhold(lane))
 
@@ -316,7 +313,7 @@ class Dispatcher:
     def _stored_again(self, lane: Lane) -> None:
         self.stored(lane.webhook_id, lane.account_id, self._clock.now_ms())
 
-    def _schedule(self, lane: Lane, now: Millis) -> None:
+    def schedule(self, lane: Lane, now: Millis) -> None:
         """Looks at what the lane can do next: start, claim, or be woken at a time; or be forgotten."""
         if self._stopping:
             return
@@ -326,13 +323,12 @@ class Dispatcher:
             if lane.may_start(now):
                 self._rotation.add(lane)
             elif lane.in_flight < lane.limit and lane.held_until <= now:
-                self._wake_at(lane, Millis(int(lane.next_start_ms) + 1))
+                self.wake_at(lane, Millis(int(lane.next_start_ms) + 1))
         if lane.next_due is not None and not lane.claiming:
-            if lane.next_due > now or lane.held_until > now:
-                self._wake_at(lane, max(lane.next_due, lane.held_until))
+            if lane.next_due > now or lane.claims_from > now:
+                self.wake_at(lane, max(lane.next_due, lane.claims_from))
             elif lane.wanted(now):
-                self._wants[lane.webhook_id] = lane
-                self._claim_wake.set()
+                self._claims.want(lane)
         elif lane.next_start_ms and lane.next_start_ms <= now:
             lane.next_start_ms = 0.0
 
@@ -342,13 +338,13 @@ class Dispatcher:
             share.leave()
         elif lane.next_start_ms > now:
             share.leave()
-            self._wake_at(lane, Millis(int(lane.next_start_ms) + 1))
+            self.wake_at(lane, Millis(int(lane.next_start_ms) + 1))
         elif share.may_start(now):
             self._rotation.add(lane)
         else:
             again_at = share.wait(now)
             if again_at is not None:
-                self._wake_at(lane, again_at)
+                self.wake_at(lane, again_at)
         self._call_next(now)
 
     def _call_next(self, now: Millis) -> None:
@@ -358,7 +354,7 @@ class Dispatcher:
         self._calling = True
         try:
             while self.paces.called:
-                self._schedule(self._lanes[self.paces.called.popleft()], now)
+                self.schedule(self._lanes[self.paces.called.popleft()], now)
         finally:
             self._calling = False
 
@@ -374,7 +370,7 @@ class Dispatcher:
                     lane.share.close()
         self.paces.forget(now)
 
-    def _wake_at(self, lane: Lane, at: Millis) -> None:
+    def wake_at(self, lane: Lane, at: Millis) -> None:
         if at >= FOREVER or (lane.timer_at is not None and lane.timer_at <= at):
             return
         lane.timer_at = at
@@ -401,68 +397,19 @@ class Dispatcher:
             lane = self._lanes.get(webhook_id)
             if lane is not None and lane.timer_at == at:
                 lane.timer_at = None
-                self._schedule(lane, now)
+                self.schedule(lane, now)
         self._prune(now)
         self._arm()
         self.pump()
 
     # --- claims ---------------------------------------------------------------------------------------------------
 
-    async def _claim_loop(self) -> None:
-        while True:
-            await self._claim_wake.wait()
-            self._claim_wake.clear()
-            while self._wants:
-                if self._held >= _MAX_HELD or self._held_bytes >= _MAX_HELD_BYTES:
-                    await asyncio.sleep(0.01)  # the places in flight are what is short: they empty the lanes
-                    continue
-                try:
-                    await self._claim_some()
-                except Exception:
-                    log.exception("claim_failed")  # a defect; the lanes of this claim wait for their next event
-                    await asyncio.sleep(1)
+    @property
+    def full(self) -> bool:
+        """No more may be held in memory."""
+        return self._held >= _MAX_HELD or self._held_bytes >= _MAX_HELD_BYTES
 
-    async def _claim_some(self) -> None:
-        lanes = [self._wants.pop(webhook_id) for webhook_id in list(self._wants)[:_CLAIM_LANES]]
-        due = {lane.webhook_id: lane.next_due for lane in lanes}
-        now = self._clock.now_ms()
-        try:
-            wants = [(lane.webhook_id, number) for lane in lanes if (number := await self._wanted(lane, now))]
-            began_s = self._clock.monotonic_s()
-            answer = await self._journal.claim(wants, now, self._epoch) if wants else NOTHING_CLAIMED
-            self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
-        except Unavailable as error:
-            log.warning("claim_waits", extra={"reason": error.detail})
-            for lane in lanes:
-                lane.claiming = False
-                lane.next_due = due[lane.webhook_id]
-                self._wake_at(lane, Millis(now + _RETRY_STORE_MS))
-            return
-        failpoints.reach("after_claim")
-        for claimed in answer.claimed:
-            self._hold(self._lanes[claimed.webhook_id], claimed)
-        due.update(answer.next_due)
-        now = self._clock.now_ms()
-        for lane in lanes:
-            lane.claiming = False
-            waits_until = due[lane.webhook_id]
-            if waits_until is not None:
-                lane.stored(waits_until)
-            if lane.held_until > now:
-                self._give_back(lane)
-            self._schedule(lane, now)
-        self.pump()
-
-    async def _wanted(self, lane: Lane, now: Millis) -> int:
-        """How many deliveries to claim for the lane. From here on, what is stored for it is told by `next_due`."""
-        if not lane.configured:
-            await self._configure(lane)
-        number = lane.wanted(now)
-        lane.claiming = True
-        lane.next_due = None
-        return number
-
-    async def _configure(self, lane: Lane) -> None:
+    async def configure(self, lane: Lane) -> None:
         """Reads the settings of a lane that was taken over with its backlog."""
         try:
             hook = (await self._directory.view(lane.account_id)).webhooks.get(lane.webhook_id)
@@ -506,7 +453,7 @@ class Dispatcher:
         while rotation and self._attempts.in_flight < MAX_IN_FLIGHT:
             lane = rotation.next()
             if not lane.queue or not lane.may_start(now):
-                self._schedule(lane, now)
+                self.schedule(lane, now)
                 continue
             if lane.unwell and self._attempts.unwell_in_flight >= MAX_IN_FLIGHT * _UNWELL_SHARE:
                 self._benched[lane.webhook_id] = lane
@@ -515,7 +462,7 @@ class Dispatcher:
                     self._call_next(now)
                 continue
             self._attempts.start(lane, self._unhold(lane), now)
-            self._schedule(lane, now)
+            self.schedule(lane, now)
 
     def place_freed(self) -> None:
         """One attempt less is under way: a lane that waited for a place of the unwell ones' share may have it."""
@@ -526,7 +473,7 @@ class Dispatcher:
     def ended(self, lane: Lane, now: Millis) -> None:
         """An attempt of that lane ended, and what follows from it is under way."""
         self.place_freed()
-        self._schedule(lane, now)
+        self.schedule(lane, now)
         self.pump()
 
     def pace_freed(self, now: Millis) -> None:

@@ -293,7 +293,7 @@ class _Sorting:
     def _fold_into_incident(self, incident: Digest) -> Pile:
         due_at = incident.due_at
         if not incident.sending:
-            due_at = Millis(min(due_at, max(incident.shown_at + EDIT_MS, incident.not_before)))
+            due_at = Millis(min(due_at, max(self._now, incident.shown_at + EDIT_MS, incident.not_before)))
         self._incident = replace(incident, due_at=due_at, closes_at=Millis(self._now + self._rules.window_ms))
         return self._pile(self._incident)
 

@@ -30,7 +30,7 @@ class Quiet(msgspec.Struct, frozen=True):
             begins = first_showing(begun, self.zone, self.from_)
             ends = first_showing(begun + nights * _DAY, self.zone, self.to)
             if begins <= at < ends:
-                return ends
+                return self.until(ends) or ends  # where a day was skipped, the next ones follow at once
         return None
 
 

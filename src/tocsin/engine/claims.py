@@ -1,0 +1,211 @@
+"""Claims what is due from the store: the lanes' backlogs, as much as can be sent soon.
+
+    lane.next_due ──▶ wanted ──▶ claim ──────────────▶ lane.queue
+                                   └──▶ gatherer ──▶ lane.queue   (of chats and mail; the rest is counted in digests)
+
+Lanes that gather are claimed in a loop of their own: a flood that is being counted keeps nobody waiting.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from tocsin import failpoints
+from tocsin.clock import Clock, Millis
+from tocsin.engine.gatherer import Gatherer
+from tocsin.engine.gathering import Queued
+from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
+from tocsin.errors import TocsinError, Unavailable
+from tocsin.model import DIGEST_TYPE, WebhookId
+from tocsin.store.port import NOTHING_CLAIMED, ClaimAnswer, Claimed, Journal
+from tocsin.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+_CLAIM_LANES = 128  # lanes asked about in one claim: a transaction of some milliseconds
+_GATHER_LANES = 8  # the same of those that gather: each may claim hundreds at once
+_RETRY_STORE_MS = 1_000  # how soon a claim is tried again when the store did not answer
+
+# A lane that has just counted something waits so long until it counts on: each time its digest is written anew. Nobody
+# sees it, as what is only counted is shown at a window's end; what is urgent comes so much later at worst.
+_REST_MS = 250
+
+
+class Keeper(Protocol):
+    """Who keeps the lanes, and what is in memory."""
+
+    @property
+    def full(self) -> bool:
+        """No more may be held in memory."""
+        ...
+
+    async def configure(self, lane: Lane) -> None:
+        """Reads the settings of a lane that was taken over with its backlog."""
+        ...
+
+    def hold(self, lane: Lane, claimed: Claimed) -> None:
+        """Puts what is to be sent into the lane's queue."""
+        ...
+
+    def release(self, lane: Lane, claimed: Claimed) -> None: ...
+
+    def give_back(self, lane: Lane) -> None:
+        """All that waits in its queue."""
+        ...
+
+    def schedule(self, lane: Lane, now: Millis) -> None:
+        """Looks at what the lane can do next."""
+        ...
+
+    def wake_at(self, lane: Lane, at: Millis) -> None: ...
+
+    def pump(self) -> None: ...
+
+
+class Claims:
+    def __init__(self, *, keeper: Keeper, journal: Journal, gatherer: Gatherer, clock: Clock, metrics: Metrics) -> None:
+        self._keeper = keeper
+        self._journal = journal
+        self._gatherer = gatherer
+        self._clock = clock
+        self._metrics = metrics
+        self._epoch = 0
+        self._plain = _Line(_CLAIM_LANES)
+        self._gathering = _Line(_GATHER_LANES)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._gatherer.start(epoch)
+        self._tasks = [
+            asyncio.create_task(self._run(self._plain), name="claims"),
+            asyncio.create_task(self._run(self._gathering), name="gathering"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def want(self, lane: Lane) -> None:
+        """Something of the lane is due, and there is room for it."""
+        line = self._gathering if lane.gathers else self._plain
+        line.lanes[lane.webhook_id] = lane
+        line.wake.set()
+
+    async def _run(self, line: "_Line") -> None:
+        while True:
+            await line.wake.wait()
+            line.wake.clear()
+            while line.lanes:
+                if self._keeper.full:
+                    await asyncio.sleep(0.01)  # the places in flight are what is short: they empty the lanes
+                    continue
+                try:
+                    await self._claim_some(line)
+                except Exception:
+                    log.exception("claim_failed")  # a defect; the lanes of this claim wait for their next event
+                    await asyncio.sleep(1)
+
+    async def _claim_some(self, line: "_Line") -> None:
+        lanes = line.take()
+        due = {lane.webhook_id: lane.next_due for lane in lanes}
+        now = self._clock.now_ms()
+        try:
+            wants = [(lane.webhook_id, number) for lane in lanes if (number := await self._wanted(lane, now))]
+            began_s = self._clock.monotonic_s()
+            answer = await self._journal.claim(wants, now, self._epoch) if wants else NOTHING_CLAIMED
+            self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
+        except Unavailable as error:
+            log.warning("claim_waits", extra={"reason": error.detail})
+            for lane in lanes:
+                lane.claiming = False
+                lane.next_due = due[lane.webhook_id]
+                self._keeper.wake_at(lane, Millis(now + _RETRY_STORE_MS))
+            return
+        failpoints.reach("after_claim")
+        due.update(answer.next_due)
+        await self._take_in(lanes, answer)
+        now = self._clock.now_ms()
+        for lane in lanes:
+            lane.claiming = False
+            waits_until = due[lane.webhook_id]
+            if waits_until is not None:
+                lane.stored(waits_until)
+            if lane.held_until > now:
+                self._keeper.give_back(lane)
+            self._keeper.schedule(lane, now)
+        self._keeper.pump()
+
+    async def _wanted(self, lane: Lane, now: Millis) -> int:
+        """How many deliveries to claim for the lane. From here on, what is stored for it is told by `next_due`."""
+        if not lane.configured:
+            await self._keeper.configure(lane)
+        number = lane.wanted(now)
+        lane.claiming = True
+        lane.next_due = None
+        return number
+
+    async def _take_in(self, lanes: Sequence[Lane], answer: ClaimAnswer) -> None:
+        claimed: dict[WebhookId, list[Claimed]] = {lane.webhook_id: [] for lane in lanes}
+        for one in answer.claimed:
+            claimed[one.webhook_id].append(one)
+        gathering = []
+        for lane in lanes:
+            if lane.gathers:
+                gathering.append(self._gather(lane, claimed[lane.webhook_id]))
+                continue
+            for one in claimed[lane.webhook_id]:
+                self._keeper.hold(lane, one)
+        await asyncio.gather(*gathering)
+
+    async def _gather(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
+        now = self._clock.now_ms()
+        if lane.held_until > now:
+            self._release(lane, claimed)
+            return
+        # An open digest that is due and was not claimed: the store has not been told when it is due now.
+        if not claimed and (lane.memory is None or (lane.memory.next_due or now) >= now):
+            return
+        try:
+            sent, next_due = await self._gatherer.gather(lane, claimed, _queued(lane))
+        except Exception as error:
+            if isinstance(error, TocsinError):
+                log.warning("gathering_waits", extra={"reason": error.detail})
+            else:
+                log.exception("gathering_failed")  # a defect
+            self._release(lane, claimed)
+            lane.rests_until = Millis(now + _RETRY_STORE_MS)
+            return
+        for one in sent:
+            self._keeper.hold(lane, one)
+        if next_due is not None:
+            lane.stored(next_due)
+        if len(sent) < len(claimed) < GATHER_AT_ONCE:
+            lane.rests_until = Millis(self._clock.now_ms() + _REST_MS)
+
+    def _release(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
+        for one in claimed:
+            self._keeper.release(lane, one)
+
+
+def _queued(lane: Lane) -> Queued:
+    digests = sum(1 for one in lane.queue if one.type == DIGEST_TYPE)
+    return Queued(singles=len(lane.queue) - digests, summaries=digests)
+
+
+class _Line:
+    """Lanes that are to be claimed, in the order in which they asked."""
+
+    __slots__ = ("_at_once", "lanes", "wake")
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self.lanes: dict[WebhookId, Lane] = {}
+        self.wake = asyncio.Event()
+
+    def take(self) -> list[Lane]:
+        """The next ones, without any that the other line has just taken: it looks at them again when it is done."""
+        taken = [self.lanes.pop(webhook_id) for webhook_id in list(self.lanes)[: self._at_once]]
+        return [lane for lane in taken if not lane.claiming]
