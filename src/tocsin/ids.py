@@ -7,6 +7,8 @@
 Outside, an id is its kind's prefix and 13 digits of Crockford's base 32 in lower case, which sort as the numbers do.
 """
 
+from collections.abc import Iterable
+
 from tocsin.clock import Clock
 
 EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
@@ -72,6 +74,11 @@ def parse(prefix: str, text: str) -> int | None:
             return None
         number = number << 5 | value
     return number if number < 1 << 63 else None
+
+
+def parse_any(prefixes: Iterable[str], text: str) -> int | None:
+    """As `parse`, where an id may be of one of several kinds."""
+    return next((number for prefix in prefixes if (number := parse(prefix, text)) is not None), None)
 
 
 def first_at(at_ms: int) -> int:

@@ -232,6 +232,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     status_code: int | None  # of the last attempt
     replay_id: int | None = None
     digest_id: DeliveryId | None = None  # the one that it was folded into
+    members: int | None = None  # of a digest: for how many deliveries it stands
 
 
 # --- attempts ---------------------------------------------------------------------------------------------------

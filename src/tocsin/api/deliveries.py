@@ -8,12 +8,22 @@ from tocsin.api import attempts, wire
 from tocsin.api.attempts import AttemptShown
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.queries import id_of, since_until
-from tocsin.api.wire import DeliveryIdText, EventIdText, Instant, PageQuery, WebhookIdText
+from tocsin.api.wire import DeliveryIdText, DigestIdText, EventIdText, Instant, PageQuery, WebhookIdText
 from tocsin.control.values import Instant as InstantAsked
 from tocsin.engine.rendering import body_of
 from tocsin.errors import Fault, NotFound
 from tocsin.faults import invalid
-from tocsin.model import CHANNEL_NAMES, Delivery, DeliveryId, DeliveryState, Event, EventId, WebhookId
+from tocsin.model import (
+    CHANNEL_NAMES,
+    DIGEST_TYPE,
+    OWN_SOURCE,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Event,
+    EventId,
+    WebhookId,
+)
 from tocsin.nearest import did_you_mean
 from tocsin.store.port import DeliveryFilter
 
@@ -32,11 +42,40 @@ EXAMPLE: dict[str, Any] = {
     "next_attempt_at": "2026-01-01T00:00:05.300Z",
     "created_at": "2026-01-01T00:00:00.000Z",
     "finished_at": None,
+    "digest_id": None,
+    "members": None,
+}
+
+# What was folded, and what it was folded into.
+_MEMBER_EXAMPLE: dict[str, Any] = {
+    **EXAMPLE,
+    "type": "fraud.detected",
+    "channel": "slack",
+    "status": "digested",
+    "status_code": None,
+    "attempt_count": 0,
+    "next_attempt_at": None,
+    "finished_at": "2026-01-01T00:00:00.100Z",
+    "digest_id": "dig_06f3k9w2zq8rv",
+}
+_DIGEST_EXAMPLE: dict[str, Any] = {
+    **EXAMPLE,
+    "id": "dig_06f3k9w2zq8rv",
+    "event_id": "evt_06f3k9w2zq8rv",
+    "type": DIGEST_TYPE,
+    "channel": "slack",
+    "status": "succeeded",
+    "status_code": 200,
+    "next_attempt_at": None,
+    "finished_at": "2026-01-01T00:01:00.200Z",
+    "members": 17,
 }
 
 
 class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
-    """`status_code`: of the last attempt. `attempt_count`: all of them, manual ones too."""
+    """`status_code`: of the last attempt. `attempt_count`: all of them, manual ones too. `digest_id`: what it was
+    folded into. `members`: of a digest, for how many deliveries it stands.
+    """
 
     id: DeliveryIdText
     event_id: EventIdText
@@ -49,11 +88,16 @@ class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
     next_attempt_at: Instant | None
     created_at: Instant
     finished_at: Instant | None
+    digest_id: DigestIdText | None
+    members: Annotated[int, msgspec.Meta(ge=0)] | None
 
 
 class DeliveryDetail(DeliveryShown, frozen=True, kw_only=True):
-    """`attempts`: oldest first."""
+    """`digest_status`: what became of what it was folded into; null too where that is no longer kept. `attempts`:
+    oldest first.
+    """
 
+    digest_status: DeliveryState | None
     attempts: list[AttemptShown]
 
 
@@ -66,6 +110,12 @@ class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
 class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook: Annotated[str, msgspec.Meta(max_length=32, examples=["wh_06f3k9w2zq8rt"])] | None = None
     event: Annotated[str, msgspec.Meta(max_length=32, examples=["evt_06f3k9w2zq8rt"])] | None = None
+    digest: (
+        Annotated[
+            str, msgspec.Meta(max_length=32, description="what was folded into it", examples=["dig_06f3k9w2zq8rt"])
+        ]
+        | None
+    ) = None
     type: Annotated[str, msgspec.Meta(max_length=128, examples=["click.created"])] | None = None
     status: DeliveryState | None = None
     code: Annotated[int, msgspec.Meta(ge=100, le=999, description="status code of the last attempt")] | None = None
@@ -86,7 +136,7 @@ class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def fields(delivery: Delivery) -> dict[str, Any]:
     return {
-        "id": wire.delivery_id(delivery.id),
+        "id": wire.delivery_id(delivery.id, delivery.type),
         "event_id": wire.event_id(delivery.event_id),
         "webhook_id": wire.webhook_id(delivery.webhook_id),
         "type": delivery.type,
@@ -97,6 +147,8 @@ def fields(delivery: Delivery) -> dict[str, Any]:
         "next_attempt_at": wire.instant(delivery.due_at),
         "created_at": wire.made_at(delivery.id),
         "finished_at": wire.instant(delivery.finished_at),
+        "digest_id": None if delivery.digest_id is None else wire.digest_id(delivery.digest_id),
+        "members": delivery.members,
     }
 
 
@@ -109,10 +161,21 @@ def shown(delivery: Delivery) -> DeliveryShown:
     "/v1/deliveries",
     access=Access.READ,
     query=DeliveryQuery,
-    answers=(Answer(200, DeliveryList, "Newest first", {"data": [EXAMPLE], "next_cursor": None, "has_more": False}),),
+    answers=(
+        Answer(
+            200,
+            DeliveryList,
+            "Newest first",
+            {"data": [_DIGEST_EXAMPLE, _MEMBER_EXAMPLE, EXAMPLE], "next_cursor": None, "has_more": False},
+        ),
+    ),
 )
 async def list_deliveries(call: Call) -> Reply:
     """List deliveries.
+
+    Digests are among them: one message for many deliveries, whose ids begin with `dig_`. What was folded into one is
+    listed with `digest=`; where one digest was folded into another, because it could not be sent in time, it stands
+    there with its own members.
 
     Where a filter passes over very many, a page can be short, or empty, and still have more after it.
     """
@@ -121,6 +184,7 @@ async def list_deliveries(call: Call) -> Reply:
     where = DeliveryFilter(
         webhook_id=None if asked.webhook is None else WebhookId(id_of("wh_", asked.webhook, "?webhook")),
         event_id=None if asked.event is None else EventId(id_of("evt_", asked.event, "?event")),
+        digest_id=None if asked.digest is None else DeliveryId(id_of("dig_", asked.digest, "?digest", "dlv_")),
         type=asked.type,
         state=asked.status,
         status_code=asked.code,
@@ -144,7 +208,12 @@ async def list_deliveries(call: Call) -> Reply:
     "/v1/deliveries/{delivery_id}",
     access=Access.READ,
     answers=(
-        Answer(200, DeliveryDetail, "The delivery with its attempts", {**EXAMPLE, "attempts": [attempts.EXAMPLE]}),
+        Answer(
+            200,
+            DeliveryDetail,
+            "The delivery with its attempts",
+            {**EXAMPLE, "digest_status": None, "attempts": [attempts.EXAMPLE]},
+        ),
     ),
 )
 async def get_delivery(call: Call) -> Reply:
@@ -161,7 +230,11 @@ async def get_delivery(call: Call) -> Reply:
         event = await records.event(call.account_id, delivery.event_id)
         body = await _body(call, event, delivery)
     ordered = sorted(made, key=lambda attempt: (attempt.n, attempt.id))
-    detail = DeliveryDetail(**fields(delivery), attempts=[attempts.shown(attempt, body) for attempt in ordered])
+    detail = DeliveryDetail(
+        **fields(delivery),
+        digest_status=await _digest_status(call, delivery),
+        attempts=[attempts.shown(attempt, body) for attempt in ordered],
+    )
     return Reply(200, detail)
 
 
@@ -222,9 +295,27 @@ async def _delivery(call: Call) -> Delivery:
     return found
 
 
+async def _digest_status(call: Call, delivery: Delivery) -> DeliveryState | None:
+    """A member inherits the outcome of its digest, or of that one's, where it was folded too.
+
+    Each of these was sent once at least before it was folded into the next, which goes on where its schedule was: so
+    they are no more than the schedule has attempts.
+    """
+    status = None
+    while delivery.digest_id is not None:
+        digest = await call.services.store.records.delivery(call.account_id, delivery.digest_id)
+        if digest is None:
+            return None
+        delivery, status = digest, digest.state
+    return status
+
+
 async def _body(call: Call, event: Event | None, delivery: Delivery) -> bytes | None:
-    """The body that the attempts sent: it depends on event and account alone, and so is made again, not kept."""
-    if event is None:
+    """The body that the attempts sent: it depends on event and account alone, and so is made again, not kept.
+
+    Not so that of other channels: their attempts keep it, unless it was erased.
+    """
+    if event is None or delivery.channel != "standard" or event.source == OWN_SOURCE:
         return None
     view = await call.services.directory.view(call.account_id)
     return body_of(view.account, view.profile, delivery.webhook_id, event)

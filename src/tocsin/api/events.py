@@ -23,7 +23,7 @@ from tocsin.control.values import Instant as InstantAsked
 from tocsin.engine.ingest import Receipt
 from tocsin.engine.routing import explain
 from tocsin.errors import Fault, NotFound, Unavailable
-from tocsin.model import AccountId, Event, EventId
+from tocsin.model import OWN_SOURCE, AccountId, Event, EventId
 from tocsin.profiles.jsjson import stabilise
 from tocsin.store.port import DeliveryFilter, EventFilter, Page
 
@@ -393,6 +393,8 @@ async def get_event(call: Call) -> Reply:
 
 
 async def _routing(call: Call, event: Event) -> list[Why]:
+    if event.source == OWN_SOURCE:
+        return []  # made for its webhook, and offered to none
     data = None if event.data is None else orjson.loads(event.data)
     hooks = [
         hook

@@ -292,10 +292,12 @@ def _names(path: str) -> list[str]:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    prefix = PATH_IDS.get(name)
+    prefixes = PATH_IDS.get(name)
     schema: dict[str, Any] = {"type": "string"}
-    if prefix is not None:
-        schema |= {"pattern": f"^{prefix}[0-9a-hjkmnp-tv-z]{{13}}$", "examples": [show(prefix, EXAMPLE_NUMBER)]}
+    if prefixes is not None:
+        one = prefixes[0] if len(prefixes) == 1 else f"({'|'.join(prefixes)})"
+        examples = [show(prefix, EXAMPLE_NUMBER) for prefix in prefixes]
+        schema |= {"pattern": f"^{one}[0-9a-hjkmnp-tv-z]{{13}}$", "examples": examples}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 

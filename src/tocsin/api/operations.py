@@ -167,14 +167,14 @@ def operation(
     return declare
 
 
-# What a path's parameter is: an id of that prefix, or a name.
-PATH_IDS = {
-    "account_id": ids.PREFIXES["account"],
-    "key_id": ids.PREFIXES["key"],
-    "event_id": ids.PREFIXES["event"],
-    "webhook_id": ids.PREFIXES["webhook"],
-    "delivery_id": ids.PREFIXES["delivery"],
-    "alert_id": ids.PREFIXES["alert"],
+# What a path's parameter is: an id with one of these prefixes, or a name.
+PATH_IDS: Mapping[str, tuple[str, ...]] = {
+    "account_id": (ids.PREFIXES["account"],),
+    "key_id": (ids.PREFIXES["key"],),
+    "event_id": (ids.PREFIXES["event"],),
+    "webhook_id": (ids.PREFIXES["webhook"],),
+    "delivery_id": (ids.PREFIXES["delivery"], ids.PREFIXES["digest"]),
+    "alert_id": (ids.PREFIXES["alert"],),
 }
 
 
@@ -186,11 +186,11 @@ def path_ids(path: Mapping[str, str]) -> dict[str, int]:
     """
     found = {}
     for name, text in path.items():
-        prefix = PATH_IDS.get(name)
-        if prefix is not None:
-            number = ids.parse(prefix, text)
+        prefixes = PATH_IDS.get(name)
+        if prefixes is not None:
+            number = ids.parse_any(prefixes, text)
             if number is None:
-                raise NotFound(f"{text[:64]!r} is no {name}: such ids look like {ids.show(prefix, 0)}")
+                raise NotFound(f"{text[:64]!r} is no {name}: such ids look like {ids.show(prefixes[0], 0)}")
             found[name] = number
     return found
 

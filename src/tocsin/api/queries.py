@@ -16,9 +16,9 @@ def since_until(since: datetime | None, until: datetime | None) -> tuple[Millis 
     )
 
 
-def id_of(prefix: str, text: str, pointer: str) -> int:
-    """Raises `Invalid`: a filter by what is no id is a slip, not an empty list."""
-    number = ids.parse(prefix, text)
+def id_of(prefix: str, text: str, pointer: str, *others: str) -> int:
+    """`others`: prefixes that do as well. Raises `Invalid`: a filter by what is no id is a slip, not an empty list."""
+    number = ids.parse_any((prefix, *others), text)
     if number is None:
         raise Invalid("that is no id", faults=[Fault(pointer, f"such ids look like {ids.show(prefix, 0)}")])
     return number

@@ -10,6 +10,7 @@ from msgspec import Meta
 from tocsin import ids
 from tocsin.clock import Millis, rfc3339
 from tocsin.errors import Fault, Invalid
+from tocsin.model import DIGEST_TYPE
 from tocsin.store.port import Page
 
 MASK = "***"
@@ -23,7 +24,8 @@ AccountIdText = Annotated[str, Meta(pattern=f"^acc_{_ID_DIGITS}", examples=["acc
 KeyIdText = Annotated[str, Meta(pattern=f"^key_{_ID_DIGITS}", examples=["key_06f3k9w2zq8rt"])]
 EventIdText = Annotated[str, Meta(pattern=f"^evt_{_ID_DIGITS}", examples=["evt_06f3k9w2zq8rt"])]
 WebhookIdText = Annotated[str, Meta(pattern=f"^wh_{_ID_DIGITS}", examples=["wh_06f3k9w2zq8rt"])]
-DeliveryIdText = Annotated[str, Meta(pattern=f"^dlv_{_ID_DIGITS}", examples=["dlv_06f3k9w2zq8rt"])]
+DeliveryIdText = Annotated[str, Meta(pattern=f"^(dlv|dig)_{_ID_DIGITS}", examples=["dlv_06f3k9w2zq8rt"])]
+DigestIdText = Annotated[str, Meta(pattern=f"^dig_{_ID_DIGITS}", examples=["dig_06f3k9w2zq8rt"])]
 AlertIdText = Annotated[str, Meta(pattern=f"^alr_{_ID_DIGITS}", examples=["alr_06f3k9w2zq8rt"])]
 ActivityIdText = Annotated[str, Meta(pattern=f"^act_{_ID_DIGITS}", examples=["act_06f3k9w2zq8rt"])]
 AttemptIdText = Annotated[str, Meta(pattern=f"^att_{_ID_DIGITS}", examples=["att_06f3k9w2zq8rt"])]
@@ -53,8 +55,13 @@ def webhook_id(number: int) -> str:
     return ids.show("wh_", number)
 
 
-def delivery_id(number: int) -> str:
-    return ids.show("dlv_", number)
+def delivery_id(number: int, type: str = "") -> str:
+    """`type`: its event's; a digest is known by its prefix."""
+    return digest_id(number) if type == DIGEST_TYPE else ids.show("dlv_", number)
+
+
+def digest_id(number: int) -> str:
+    return ids.show("dig_", number)
 
 
 def attempt_id(number: int) -> str:

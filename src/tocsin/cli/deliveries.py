@@ -1,6 +1,7 @@
 """``tocsin deliveries``: events on their way, with every attempt."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -26,6 +27,7 @@ def list_(
     *,
     webhook: str | None = None,
     event: str | None = None,
+    digest: str | None = None,
     event_type: Annotated[str | None, Parameter(name="--type")] = None,
     status: State | None = None,
     code: int | None = None,
@@ -41,6 +43,7 @@ def list_(
     Args:
         webhook: Only to this webhook (wh_…).
         event: Only of this event (evt_…).
+        digest: Only what was folded into this digest (dig_…).
         event_type: Only of events of this type.
         status: Only in this state.
         code: Only those whose last attempt was answered with this status code.
@@ -53,6 +56,7 @@ def list_(
     query = {
         "webhook": webhook,
         "event": event,
+        "digest": digest,
         "type": event_type,
         "status": status,
         "code": code,
@@ -66,8 +70,9 @@ def list_(
         put_json(found)
         return
     now = time.time()
+    gathers = any(one["digest_id"] or one["members"] is not None for one in found)
     put_table(
-        ("id", "status", "code", "attempts", "type", "webhook", "made", "next attempt"),
+        ("id", "status", "code", "attempts", "type", "webhook", "made", "next attempt", *(["digest"] * gathers)),
         (
             [
                 one["id"],
@@ -78,10 +83,18 @@ def list_(
                 one["webhook_id"],
                 ago(one["created_at"], now),
                 ago(one["next_attempt_at"], now) if one["next_attempt_at"] else "–",
+                *([digest_of(one)] * gathers),
             ]
             for one in found
         ),
     )
+
+
+def digest_of(delivery: Mapping[str, Any]) -> str:
+    """The digest that a delivery was folded into, or of how many it is one."""
+    if delivery["members"] is not None:
+        return f"of {delivery['members']}"
+    return delivery["digest_id"] or "–"
 
 
 @app.command
@@ -89,7 +102,7 @@ def show(delivery: str, /, *, brief: Flag = False, as_json: AsJson = False, at: 
     """Show one delivery with every attempt: what was sent, what came back, what went wrong, when it is tried again.
 
     Args:
-        delivery: Its id (dlv_…).
+        delivery: Its id (dlv_…, or dig_… of a digest).
         brief: Without headers and bodies.
         as_json: Print JSON.
     """
@@ -109,11 +122,25 @@ def show(delivery: str, /, *, brief: Flag = False, as_json: AsJson = False, at: 
             "ended": ago(found["finished_at"], now) if found["finished_at"] else None,
             "next attempt": ago(found["next_attempt_at"], now) if found["next_attempt_at"] else None,
             "attempts": found["attempt_count"],
+            "digest": _folded(found),
+            "members": _members(found),
         }
     )
     for attempt in found["attempts"]:
         put_text("")
         attempts.put(attempt, whole=not brief)
+
+
+def _folded(found: Mapping[str, Any]) -> str | None:
+    if found["digest_id"] is None:
+        return None
+    return f"{found['digest_id']} ({found['digest_status'] or 'no longer kept'})"
+
+
+def _members(found: Mapping[str, Any]) -> str | None:
+    if found["members"] is None:
+        return None
+    return f"{found['members']}: tocsin deliveries list --digest {found['id']}"
 
 
 @app.command

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from tocsin.cli.client import Client, segment
 from tocsin.cli.connection import HERE, Connection
+from tocsin.cli.deliveries import digest_of
 from tocsin.cli.groups import command_group
 from tocsin.cli.output import AsJson, ago, heading, put_json, put_pairs, put_table, put_text
 
@@ -80,7 +81,7 @@ def show(event: str, /, *, as_json: AsJson = False, at: Connection = HERE) -> No
         put_text("")
         heading("Deliveries")
         put_table(
-            ("id", "webhook", "status", "code", "attempts", "next attempt"),
+            ("id", "webhook", "status", "code", "attempts", "next attempt", "digest"),
             (
                 [
                     one["id"],
@@ -89,6 +90,7 @@ def show(event: str, /, *, as_json: AsJson = False, at: Connection = HERE) -> No
                     one["status_code"],
                     one["attempt_count"],
                     ago(one["next_attempt_at"], now) if one["next_attempt_at"] else "–",
+                    digest_of(one),
                 ]
                 for one in found["deliveries"]
             ),

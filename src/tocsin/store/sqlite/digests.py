@@ -11,7 +11,7 @@ from tocsin.store.port.digests import NAMED
 from tocsin.store.sqlite.database import Database, in_range, many
 from tocsin.store.sqlite.ingest import config_versions, write_events
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.records import members
+from tocsin.store.sqlite.records import members_of
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -38,7 +38,7 @@ class SqliteDigests:
         await self._writer.do(write, rows=rows)
 
     async def members(self, account_id: AccountId, digest_id: DeliveryId, page: Page) -> Sequence[Delivery]:
-        return await self._readers.do(lambda db: members(db, account_id, digest_id, page))
+        return await self._readers.do(lambda db: members_of(db, account_id, digest_id, page))
 
 
 def _window(db: Database, webhook_id: int) -> Window | None:

@@ -61,7 +61,21 @@ def _event(row: Row, data: bytes | None = None) -> Event:
 
 
 def _delivery(row: Row) -> Delivery:
-    id_, event_id, webhook_id, account_id, type_, channel, state, at, attempts, status_code, replay_id, digest_id = row
+    (
+        id_,
+        event_id,
+        webhook_id,
+        account_id,
+        type_,
+        channel,
+        state,
+        at,
+        attempts,
+        status_code,
+        replay_id,
+        digest_id,
+        members,
+    ) = row
     return Delivery(
         id=id_,
         event_id=event_id,
@@ -76,6 +90,7 @@ def _delivery(row: Row) -> Delivery:
         status_code=None if status_code == NO_STATUS else status_code,
         replay_id=replay_id,
         digest_id=digest_id,
+        members=members,
     )
 
 
@@ -260,7 +275,7 @@ def _deliveries(
     return [_delivery(row) for row in db.rows(_RECORD["deliveries"], values)]
 
 
-def members(db: Database, account_id: int, digest_id: int, page: Page) -> Sequence[Delivery]:
+def members_of(db: Database, account_id: int, digest_id: int, page: Page) -> Sequence[Delivery]:
     """Deliveries folded into a digest, newest first; one more than a page holds."""
     if not in_range(digest_id) or not _lives(db, account_id):
         return []

@@ -35,10 +35,11 @@ FROM event WHERE id = ? AND account_id = ?;
 -- name: deliveries
 -- Those of the given ids that are deliveries of the account and pass the filter, in the order given.
 SELECT d.id, d.event_id, d.webhook_id, d.account_id, e.type, w.channel, d.state, d.at, d.attempts,
-  d.status_code, d.replay_id, d.digest_id
+  d.status_code, d.replay_id, d.digest_id, g.members
 FROM carray(?1) AS c CROSS JOIN delivery AS d ON d.id = c.value
 CROSS JOIN event AS e ON e.id = d.event_id
 LEFT JOIN webhook AS w ON w.id = d.webhook_id
+LEFT JOIN digest AS g ON g.delivery_id = d.id
 WHERE d.account_id = ?2
   AND (?3 IS NULL OR d.webhook_id = ?3) AND (?4 IS NULL OR d.event_id = ?4) AND (?5 IS NULL OR d.state = ?5)
   AND (?6 IS NULL OR d.status_code = ?6) AND (?7 IS NULL OR e.type = ?7) AND (?8 IS NULL OR w.channel = ?8)
