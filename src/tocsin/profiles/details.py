@@ -159,10 +159,13 @@ _MAX_ITEMS = 100  # of a list; messages show a handful
 def walk(value: Any, keys: tuple[str, ...]) -> Any:
     """What the keys lead to; through a list, what they lead to in each of its items. None where it is nothing."""
     for at, key in enumerate(keys):
-        if isinstance(value, list):
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list):
             found = [walk(item, keys[at:]) for item in value[:_MAX_ITEMS] if isinstance(item, dict)]
             return [item for item in found if item is not None]
-        value = value.get(key) if isinstance(value, dict) else None
+        else:
+            return None
     return value
 
 

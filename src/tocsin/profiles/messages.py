@@ -122,8 +122,8 @@ class _Place(msgspec.Struct, frozen=True):
 
     def find(self, data: Any) -> Any:
         for path in self.paths:
-            found = read(self.kind, walk(data, path))
-            if found is not None:
+            value = walk(data, path)
+            if value is not None and (found := read(self.kind, value)) is not None:
                 return found.scaleb(-2) if self.cents else found
         return None
 
