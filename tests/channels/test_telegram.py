@@ -290,6 +290,12 @@ def test_lines_that_do_not_fit_are_counted():
     assert f"\n… +{50 - shown}\n\nAcme" in text
 
 
+def test_no_more_lines_than_telegram_formats():
+    """Beyond 100 entities labels would not be bold any more."""
+    text = received(msg(lines=(Line(label="a", value="b"),) * 200)).text
+    assert text.endswith(f"\n… +{200 - text.count('a: b')}")
+
+
 def test_nobody_is_mentioned_and_nothing_is_markup():
     """Mentions are taken apart without a trace to be seen; tags show as they were written."""
     value = "<b>@everyone</b> & @durov_news, me@example.com"

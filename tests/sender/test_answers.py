@@ -74,6 +74,32 @@ def test_a_body_of_two_mebibytes_goes_out_whole_and_unasked():
     assert seen[0].endswith(b"\r\n\r\n" + body)
 
 
+def test_an_address_with_an_events_values_goes_out_whole_and_is_not_remembered():
+    """A postback's may have 8192 characters; what is longer is blocked, and no memory is spent on either."""
+    seen = []
+
+    def script(connection):
+        while (request := connection.read_request()) is not None:
+            seen.append(request)
+            connection.write(OK)
+
+    with RawServer(script) as server:
+        stem = f"http://127.0.0.1:{server.port}/?v="
+
+        async def main():
+            async with open_sender() as sender:
+                request = request_to(stem + "x" * (8_192 - len(stem)), method="GET")
+                assert (await outcome_of(sender, request)).ok
+                assert not sender._routes
+                assert not sender._target.cache_info().currsize
+                longer = await outcome_of(sender, request_to(request.url + "xx"))
+                assert longer.kind is OutcomeKind.BLOCKED
+
+        run(main())
+    [request] = seen
+    assert len(request.partition(b" HTTP/1.1")[0]) == 8_192 - len(stem) + len("GET /?v=")
+
+
 METHODS = ("POST", "GET", "PATCH", "GET", "PATCH", "PATCH", "POST", "GET", "POST")
 
 

@@ -290,6 +290,12 @@ CODES: Mapping[str, Cause] = {
         "Examples are sent by tests of webhooks, so they must be valid events.",
         "Each entry of errors points to one value of the example.",
     ),
+    "unknown_macro": Cause(
+        422,
+        "A macro is unknown",
+        "A postback's address has a macro that no event could fill in, so that its receiver would never be told.",
+        "The detail names the nearest ones. The reference of the channels lists all of them.",
+    ),
     "url_refused": Cause(
         422,
         "The address is refused",

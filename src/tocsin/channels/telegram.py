@@ -276,8 +276,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 def _rows(message: Message) -> Iterator[_Row]:
-    lines = () if message.text else message.lines
-    for number, line in enumerate(lines):
+    for number, line in enumerate(message.lines):
         yield _row(_BREAK if number else _EMPTY_LINE, line.icon, line.label, line.value)
     for section in message.sections:
         yield _row(_EMPTY_LINE, "", section.heading, "")

@@ -23,12 +23,14 @@ from tocsin.engine.resolver import ResolveFailed, Resolver, normal_ip
 from tocsin.engine.transfer import Transfer
 from tocsin.errors import Invalid, Misconfigured
 from tocsin.model import Outcome, OutcomeKind, Request
-from tocsin.security.guard import Address, Guard
+from tocsin.security.guard import MAX_URL, Address, Guard
 
 # A connection idle for longer is likelier to have been dropped by something in between than to be of use.
 IDLE_S = 60
 # Receivers whose parsed address, and judged route, is remembered. Both are a few hundred bytes.
 _MAX_TARGETS = 16_384
+# A postback's address, filled with an event's values: what `channels.postback` lets through, and a / that is put in.
+_LONGEST = 8_193
 # Handles kept for the next request; each is some 5 KiB, and more than these are in use only in bursts.
 _MAX_SPARE = 256
 _METHODS = frozenset({"POST", "GET", "PATCH"})  # PATCH changes a message in a chat
@@ -86,7 +88,8 @@ class Sender:
         if request.method not in _METHODS:
             self._tell(done, _unsendable(f"the method {request.method!r} is not one of GET, POST and PATCH"))
             return
-        target = self._target(request.url)
+        # What is longer than a saved address is this event's alone, and not worth remembering.
+        target = (self._target if len(request.url) <= MAX_URL else self._parse)(request.url)
         if isinstance(target, str):
             self._tell(done, _blocked(target))
             return
@@ -123,7 +126,7 @@ class Sender:
 
     def _parse(self, url: str) -> Address | str:
         try:
-            return self._guard.parse(url)
+            return self._guard.parse(url, longest=_LONGEST)
         except Invalid as error:
             return error.faults[0].detail if error.faults else error.detail
 
@@ -164,9 +167,10 @@ class Sender:
             return known[1]
         refused = self._guard.check_resolved(target, ips)
         route = refused if refused is not None else make_route(target.url, ips, target.port)
-        if len(self._routes) >= _MAX_TARGETS:
-            self._routes.clear()
-        self._routes[url] = (ips, route)
+        if len(url) <= MAX_URL:
+            if len(self._routes) >= _MAX_TARGETS:
+                self._routes.clear()
+            self._routes[url] = (ips, route)
         return route
 
     # --- the wire --------------------------------------------------------------------------------------------------

@@ -48,17 +48,18 @@ class Guard:
         # On the way of every attempt; a process talks to thousands of addresses, not to millions.
         self._refusals = lru_cache(maxsize=16_384)(self._refusal)
 
-    def parse(self, url: str, *, https_only: bool = False) -> Address:
+    def parse(self, url: str, *, https_only: bool = False, longest: int = MAX_URL) -> Address:
         """Reads an address strictly; what it gives reads as itself.
 
         Args:
             https_only: the profile takes nothing else (unless the operator allows plain http, for every profile).
+            longest: in characters; one that an event's values were filled into may be longer than a saved one.
 
         Raises:
             Invalid: with code ``url_refused`` and the reason.
         """
-        if not 0 < len(url) <= MAX_URL:
-            raise _refused(f"an address has 1 to {MAX_URL} characters, not {len(url)}")
+        if not 0 < len(url) <= longest:
+            raise _refused(f"an address has 1 to {longest} characters, not {len(url)}")
         if not _PRINTABLE.fullmatch(url) or "\\" in url:
             raise _refused(
                 "an address is printable ASCII without blanks and backslashes; write such a host as A-labels (xn--…) "
@@ -86,8 +87,8 @@ class Guard:
         shown = f"[{host}]" if ":" in host else host
         authority = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
         dialled = f"{scheme}://{authority}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
-        if len(dialled) > MAX_URL:
-            raise _refused(f"an address has at most {MAX_URL} characters")
+        if len(dialled) > longest:
+            raise _refused(f"an address has at most {longest} characters")
         return Address(url=dialled, scheme=scheme, host=host, port=port, literal=literal)
 
     def refusal(self, ip: str) -> str | None:
