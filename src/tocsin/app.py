@@ -95,7 +95,10 @@ class App:
             directory=self.directory,
             outbox=self.mailer,
             tell=lambda webhook: self.dispatcher.webhook_changed(webhook),  # noqa: PLW0108 - made below
+            stored=lambda *delivery: self.dispatcher.stored(*delivery),  # noqa: PLW0108 - made below
+            vault=vault,
             clock=clock,
+            id_source=id_source,
             metrics=metrics,
         )
         self.dispatcher = Dispatcher(
@@ -122,9 +125,11 @@ class App:
             records=store.records,
             directory=self.directory,
             dispatcher=self.dispatcher,
+            caretaker=self.caretaker,
             sender=self.doors,
             clock=clock,
             id_source=id_source,
+            metrics=metrics,
         )
         fan_out_wake = asyncio.Event()
         self.fan_out = FanOut(

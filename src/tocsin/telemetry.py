@@ -91,6 +91,9 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "tocsin_webhooks_disabled", "counter", "webhooks", "Webhooks disabled by the system, by cause.", ("cause",)
     ),
+    MetricSpec(
+        "tocsin_throttled", "counter", "answers", "Attempts that a chat refused as too fast, by channel.", ("channel",)
+    ),
     MetricSpec("tocsin_notices", "counter", "e-mails", "Notices that ended, by what became of them.", ("outcome",)),
     MetricSpec("tocsin_notices_waiting", "gauge", "e-mails", "Notices that are still to be sent."),
     MetricSpec("tocsin_mail_failures", "counter", "tries", "Tries to send an e-mail that failed and are repeated."),
@@ -157,6 +160,7 @@ class Metrics:
         self.claim_duration_s = Histogram(SECONDS)
         self.webhooks_disabled: dict[str, int] = {}
         self.notices: dict[str, int] = {}
+        self.throttled: dict[str, int] = {}
         self.mail_failures = 0
         # Raised by whoever answers the publisher, so that each refusal counts once.
         self.events_refused: dict[str, int] = {}
@@ -196,8 +200,11 @@ class Metrics:
         self.http_requests[key] = self.http_requests.get(key, 0) + 1
 
     def disabled(self, cause: str) -> None:
-        """`cause` is one of few words: ``gone``, ``failing``, ``exhausted``."""
+        """`cause` is one of few words: ``gone``, ``stopped``, ``failing``, ``exhausted``."""
         self.webhooks_disabled[cause] = self.webhooks_disabled.get(cause, 0) + 1
+
+    def throttled_by(self, channel: str) -> None:
+        raise_by(self.throttled, channel)
 
     def notice_ended(self, outcome: str) -> None:
         """``sent``, ``refused`` by the mail server, ``expired``, or ``moot``: no longer so, or nobody to tell."""
@@ -223,6 +230,7 @@ class Metrics:
         yield _counter("tocsin_deliveries_ended", [((state,), n) for state, n in self.deliveries_ended.items()])
         yield _counter("tocsin_attempts", [((kind,), n) for kind, n in self.attempts.items()])
         yield _counter("tocsin_webhooks_disabled", [((cause,), n) for cause, n in self.webhooks_disabled.items()])
+        yield _counter("tocsin_throttled", _by_label(self.throttled))
         yield _counter("tocsin_notices", [((outcome,), n) for outcome, n in self.notices.items()])
         yield _counter("tocsin_mail_failures", [((), self.mail_failures)])
         yield _counter(
@@ -309,6 +317,14 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "webhook_failing": LogSpec("A webhook has failed for long; its owner was warned.", _WEBHOOK),
     "webhook_stopped": LogSpec(
         "The system disabled a webhook; its deliveries wait.", {**_WEBHOOK, "state": "disabled or failed"}
+    ),
+    "webhook_moved": LogSpec("A chat has another address from now on; its webhook was given it.", _WEBHOOK),
+    "chat_throttled": LogSpec(
+        "A chat takes messages more slowly; all webhooks that share its pace wait.",
+        {**_WEBHOOK, "channel": "which", "wait_s": "seconds"},
+    ),
+    "reading_failed": LogSpec(
+        "What a chat answered could not be read; it counts by its status.", {"webhook": "its id", "channel": "which"}
     ),
     "caretaking_failed": LogSpec("A webhook's state could not be written; the next attempt tries again.", _WHY),
     # e-mail to the owners of webhooks

@@ -37,7 +37,10 @@ def caretaker(desk: Desk) -> Caretaker:
         directory=Directory(store.snapshots, VAULT),
         outbox=desk.mailer,
         tell=lambda webhook: None,
+        stored=lambda webhook_id, account_id, due_at: None,
+        vault=VAULT,
         clock=desk.world.clock,
+        id_source=desk.world.ids,
         metrics=desk.metrics,
     )
 

@@ -1,7 +1,8 @@
 """Attempts under way: started, sent, and brought to what becomes of them.
 
-    start ──▶ rendering ──▶ sender ──▶ policy ──▶ settler
-                                          └─────▶ health
+    start ──▶ rendering ──▶ sender ──▶ readings ──▶ policy ──▶ settler
+                                          │            └─────▶ health
+                                          └──▶ paces: of chats
 
 When an attempt may start is not decided here: the keeper of the lanes does, and is told when a place is free again.
 """
@@ -9,11 +10,12 @@ When an attempt may start is not decided here: the keeper of the lanes does, and
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from tocsin import failpoints
+from tocsin.channels.chat import Gone, Moved, Reading, Sent, Stopped, Throttled
 from tocsin.clock import Clock, Millis
 from tocsin.engine import policy
 from tocsin.engine.directory import AccountView, Directory
@@ -22,6 +24,8 @@ from tocsin.engine.gatherer import Gatherer
 from tocsin.engine.gathering import Ending
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane
+from tocsin.engine.paces import Share
+from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import Target, masked, render
 from tocsin.engine.settler import Settler
 from tocsin.errors import NotFound, TocsinError
@@ -45,6 +49,18 @@ class Keeper(Protocol):
         ...
 
     def place_freed(self) -> None: ...
+
+    def pace_freed(self, now: Millis) -> None:
+        """Others that share a pace with the lane of an attempt may go on."""
+        ...
+
+    def hold_paces(self, keys: Sequence[str], wait_s: float, now: Millis, *, refused: bool) -> Millis:
+        """Nothing is sent for so long by any lane with one of these; until when."""
+        ...
+
+    def hold_lane(self, lane: Lane, until: Millis) -> None:
+        """Nothing is sent by that lane until then, or until its webhook is changed."""
+        ...
 
     def ended(self, lane: Lane, now: Millis) -> None:
         """A place is free, and the lane may go on."""
@@ -99,7 +115,7 @@ class Attempts:
         self.in_flight += 1
         if lane.unwell:
             self.unwell_in_flight += 1
-        start = _Started(lane, claimed, lane.unwell)
+        start = _Started(lane, claimed)
         view = self._directory.cached(claimed.account_id)
         if view is None:
             self._spawn(self._send_later(start))
@@ -139,6 +155,7 @@ class Attempts:
                 timestamp=claimed.timestamp,
                 data=claimed.data,
                 at=now,
+                edit=claimed.message or None,
             )
         except Exception as error:
             log.exception("render_failed", extra={"delivery": claimed.id})
@@ -155,6 +172,10 @@ class Attempts:
         if start.unwell:
             self.unwell_in_flight -= 1
         self._keeper.place_freed()
+        if start.share is not None:
+            now = self._clock.now_ms()
+            start.share.ended(now, taken=False)
+            self._keeper.pace_freed(now)
 
     def _ended(self, start: "_Started", outcome: Outcome) -> None:
         failpoints.reach("after_send")
@@ -166,20 +187,27 @@ class Attempts:
         self.in_flight -= 1
         if start.unwell:
             self.unwell_in_flight -= 1
-        lane.ended(outcome)
         now = self._clock.now_ms()
         target = start.target
-        verdict = policy.decide(
-            target.profile,
-            outcome,
-            tries=claimed.tries + 1,
-            ended_at=now,
-            scale=self._scale,
-            luck=self._rng.random(),
-        )
-        ending = Ending(verdict.state, verdict.due_at, claimed.tries + 1)
-        ending = self._gatherer.ended(lane, claimed, ending, None, now)
-        self._metrics.attempt_ended(outcome, ending.state)
+        if target.chat is None:
+            reading = None
+            lane.ended(outcome)
+            verdict = policy.decide(
+                target.profile,
+                outcome,
+                tries=claimed.tries + 1,
+                ended_at=now,
+                scale=self._scale,
+                luck=self._rng.random(),
+            )
+            tries = claimed.tries + 1
+        else:
+            outcome, reading, verdict = self._read(start, outcome, now)
+            tries = claimed.tries + 1 if verdict.counts else claimed.tries
+            ending = Ending(verdict.state, verdict.due_at, tries)
+            ending = self._gatherer.ended(lane, claimed, ending, _message(reading), now)
+            verdict, tries = policy.Verdict(ending.state, ending.due_at), ending.tries
+        self._metrics.attempt_ended(outcome, verdict.state)
         attempt = Attempt(
             id=self._id_source.next(),
             delivery_id=claimed.id,
@@ -190,36 +218,83 @@ class Attempts:
             method=start.request.method,
             url_shown=target.webhook.settings.url_shown,
             request_headers=masked(target, start.request),
-            request_body=None,
+            request_body=kept_body(target, start.request),
             webhook_version=target.webhook.version,
         )
         settlement = Settlement(
             delivery_id=claimed.id,
             attempt=attempt,
-            state=ending.state,
-            due_at=ending.due_at,
-            tries=ending.tries,
+            state=verdict.state,
+            due_at=verdict.due_at,
+            tries=tries,
             settled_at=now,
+            message=_message(reading) if claimed.type == DIGEST_TYPE else None,
         )
-        if ending.due_at is None:
+        if isinstance(reading, Moved):
+            settle = partial(self._settle, lane, settlement)
+            self._caretaker.move(target.webhook, reading.url, reading.reason, settle)
+        else:
+            self._settle(lane, settlement)
+        self._note_health(lane, target, attempt, verdict, reading, now)
+        self._keeper.ended(lane, now)
+
+    def _read(self, start: "_Started", outcome: Outcome, now: Millis) -> tuple[Outcome, Reading | None, policy.Verdict]:
+        """What a chat's answer comes to, for its delivery and at once for all that share its pace."""
+        lane, claimed, target = start.lane, start.claimed, start.target
+        outcome, reading = understand(target, start.request, outcome)
+        held_until = heed(target, reading, self._keeper, self._metrics, now)
+        throttled = isinstance(reading, Throttled)
+        if throttled:
+            lane.in_flight -= 1  # it says nothing of how much the chat bears at once
+        else:
+            lane.ended(outcome)
+        if isinstance(reading, Stopped):
+            self._keeper.hold_lane(lane, Millis(now + policy.STOPPED_WAIT_MS))
+        if start.share is not None:
+            if isinstance(reading, Sent):
+                start.share.went_well()
+            start.share.ended(now, taken=not throttled)
+            self._keeper.pace_freed(now)
+        verdict = policy.decide_read(
+            target.profile,
+            reading,
+            outcome,
+            tries=claimed.tries + 1,
+            free=claimed.attempts - claimed.tries,
+            held_until=held_until,
+            ended_at=now,
+            scale=self._scale,
+            luck=self._rng.random(),
+        )
+        return outcome, reading, verdict
+
+    def _settle(self, lane: Lane, settlement: Settlement) -> None:
+        due_at = settlement.due_at
+        if due_at is None:
             self._settler.settle(settlement, self._keeper.pump)
         else:
-            self._settler.settle(
-                settlement, partial(self._keeper.stored, lane.webhook_id, lane.account_id, ending.due_at)
-            )
-        self._note_health(lane, target, attempt, policy.Verdict(ending.state, ending.due_at), now)
-        self._keeper.ended(lane, now)
+            self._settler.settle(settlement, partial(self._keeper.stored, lane.webhook_id, lane.account_id, due_at))
 
     def succeeded(self, lane: Lane, now: Millis) -> None:
         """An attempt of that lane did, scheduled or not: its run of failures has ended."""
         if lane.succeeded(now):
             self._caretaker.streak_changed(lane)
 
-    def _note_health(self, lane: Lane, target: Target, attempt: Attempt, verdict: policy.Verdict, now: Millis) -> None:
+    def _note_health(
+        self,
+        lane: Lane,
+        target: Target,
+        attempt: Attempt,
+        verdict: policy.Verdict,
+        reading: Reading | None,
+        now: Millis,
+    ) -> None:
         outcome = attempt.outcome
         if outcome.ok:
             self.succeeded(lane, now)
             return
+        if isinstance(reading, Throttled | Moved | Gone):
+            return  # the chat is there, and well
         if lane.failed(attempt.started_at, now):
             self._caretaker.streak_changed(lane)
         diagnosis = policy.diagnose(
@@ -229,6 +304,7 @@ class Attempts:
             failing_since=lane.failing_since,
             warned_at=lane.warned_at,
             now=now,
+            reading=reading,
         )
         if diagnosis.health is not policy.Health.WELL:
             self._caretaker.treat(lane, target.webhook, diagnosis, attempt)
@@ -242,13 +318,28 @@ class Attempts:
 class _Started:
     """An attempt under way."""
 
-    __slots__ = ("claimed", "lane", "request", "started_at", "target", "unwell")
+    __slots__ = ("claimed", "lane", "request", "share", "started_at", "target", "unwell")
 
     request: Request
     target: Target
     started_at: Millis
 
-    def __init__(self, lane: Lane, claimed: Claimed, unwell: bool) -> None:  # noqa: FBT001
+    def __init__(self, lane: Lane, claimed: Claimed) -> None:
         self.lane = lane
         self.claimed = claimed
-        self.unwell = unwell
+        self.unwell = lane.unwell
+        self.share: Share | None = lane.share
+
+
+def kept_body(target: Target, request: Request) -> bytes | None:
+    """What the log keeps of a request: a signed body can be rendered again from its event, a message only as long as
+    nobody has changed its settings.
+    """
+    return None if target.webhook.settings.channel == "standard" else request.body
+
+
+def _message(reading: Reading | None) -> str | None:
+    """How the service calls the message from now on; None: as before; empty: it is gone."""
+    if isinstance(reading, Gone):
+        return ""
+    return reading.message if isinstance(reading, Sent) else None

@@ -266,6 +266,11 @@ class Dispatcher:
             self.schedule(lane, now)
         return until
 
+    def hold_lane(self, lane: Lane, until: Millis) -> None:
+        """Nothing is sent by that lane until then, or until its webhook is changed."""
+        lane.held_until = max(lane.held_until, until)
+        self.give_back(lane)
+
     async def drop_held(self, webhook_id: WebhookId) -> int:
         """Cancels what waits for a webhook; how many deliveries that were."""
         dropped = 0

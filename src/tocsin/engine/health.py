@@ -1,17 +1,25 @@
-"""Keeps each webhook's run of failures, and warns or disables by its profile's policy: always with a reason."""
+"""Keeps each webhook's run of failures; warns or disables by its profile's policy, always with a reason; and takes a
+chat that moved to its new address.
+"""
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from tocsin import ids
+from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
-from tocsin.engine.directory import Directory
+from tocsin.engine.announcements import announcement
+from tocsin.engine.directory import Directory, open_secrets, seal_secrets
 from tocsin.engine.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health, succeeded_meanwhile
 from tocsin.errors import TocsinError
-from tocsin.model import Attempt, Notice, NoticeKind, Webhook, WebhookState
+from tocsin.ids import IdSource
+from tocsin.model import AccountId, Attempt, Notice, NoticeKind, Webhook, WebhookId, WebhookState
+from tocsin.security.vault import Vault
 from tocsin.store.port import Change, Journal, Records, WebhookEdit, Webhooks
 from tocsin.telemetry import Metrics
 
@@ -34,7 +42,8 @@ class Caretaker:
     """Carries out what `policy.diagnose` found.
 
     Args:
-        tell: takes a webhook that was stopped to those who send to it.
+        tell: takes a webhook that was changed to those who send to it.
+        stored: says that a delivery waits for a webhook, written together with a change.
     """
 
     def __init__(
@@ -46,7 +55,10 @@ class Caretaker:
         directory: Directory,
         outbox: Outbox,
         tell: Callable[[Webhook], None],
+        stored: Callable[[WebhookId, AccountId, Millis], None],
+        vault: Vault,
         clock: Clock,
+        id_source: IdSource,
         metrics: Metrics,
     ) -> None:
         self._journal = journal
@@ -55,10 +67,13 @@ class Caretaker:
         self._directory = directory
         self._outbox = outbox
         self._tell = tell
+        self._stored = stored
+        self._vault = vault
         self._clock = clock
+        self._id_source = id_source
         self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Lock()
+        self._changing = asyncio.Lock()
 
     def streak_changed(self, lane: Lane) -> None:
         """Keeps in the store since when the lane fails (or that it no longer does): at a run's two ends only."""
@@ -79,6 +94,18 @@ class Caretaker:
             self._spawn(self._stop(webhook, WebhookState.DISABLED, diagnosis))
         elif diagnosis.health is Health.FAIL and lane.unbroken_since is not None:
             self._spawn(self._fail(webhook, diagnosis, attempt, lane.unbroken_since))
+
+    def disable(self, webhook: Webhook, reason: str) -> None:
+        """Nothing will arrive there any more."""
+        self._spawn(self._stop(webhook, WebhookState.DISABLED, Diagnosis(Health.DISABLE, reason, "stopped")))
+
+    def move(self, webhook: Webhook, url: str, reason: str, then: Callable[[], None] | None = None) -> None:
+        """Gives a webhook the address that its chat has moved to, unless its owner was faster.
+
+        Args:
+            then: called when it is in force, or could not be written.
+        """
+        self._spawn(self._move(webhook, url, reason, then))
 
     async def stop(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,7 +128,7 @@ class Caretaker:
             await self._stop(webhook, WebhookState.FAILED, diagnosis)
 
     async def _stop(self, webhook: Webhook, state: WebhookState, diagnosis: Diagnosis) -> None:
-        async with self._stopping:  # one after the other: each finds what the one before did
+        async with self._changing:  # one after the other: each finds what the one before did
             hook = (await self._directory.view(webhook.account_id)).webhooks.get(webhook.id)
             if hook is not None and hook.webhook.state is WebhookState.ACTIVE:
                 await self._stop_active(webhook, state, diagnosis)
@@ -118,7 +145,9 @@ class Caretaker:
         )
         edit = WebhookEdit(state=state, status_reason=reason, if_state=WebhookState.ACTIVE)
         notice = self._outbox.draft(webhook, NoticeKind(state.value), reason, at)
-        changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change, notice)
+        view = await self._directory.view(webhook.account_id)
+        told = announcement(view, webhook, state, reason, at, self._id_source)
+        changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change, notice, told)
         if changed is None or (changed.status_since, changed.status_reason) != (at, reason):
             return  # its owner was faster
         self._directory.forget(webhook.account_id)
@@ -126,6 +155,43 @@ class Caretaker:
         self._metrics.disabled(diagnosis.cause)
         log.warning("webhook_stopped", extra={"webhook": change.subject, "state": state, "reason": reason})
         self._outbox.wake()
+        for delivery in told.deliveries if told is not None else ():
+            self._stored(delivery.webhook_id, webhook.account_id, at)
+
+    async def _move(self, webhook: Webhook, url: str, reason: str, then: Callable[[], None] | None) -> None:
+        try:
+            async with self._changing:
+                await self._move_now(webhook, url, reason)
+        finally:
+            if then is not None:
+                then()
+
+    async def _move_now(self, webhook: Webhook, url: str, reason: str) -> None:
+        now_is = await self._webhooks.get(webhook.account_id, webhook.id)
+        if now_is is None:
+            return
+        secrets = open_secrets(self._vault, now_is)
+        if secrets.url != open_secrets(self._vault, webhook).url:
+            return  # its owner has changed it, or another of its attempts has
+        address = CHATS[webhook.settings.channel].parse(url)
+        settings = replace(now_is.settings, url_shown=address.shown)
+        change = Change(
+            at=self._clock.now_ms(),
+            actor="system",
+            action="webhook.moved",
+            subject=ids.show("wh_", webhook.id),
+            detail={"reason": reason, "from": webhook.settings.url_shown, "to": address.shown},
+        )
+        edit = WebhookEdit(
+            if_version=now_is.version,
+            settings=settings,
+            sealed=seal_secrets(self._vault, webhook.account_id, webhook.id, replace(secrets, url=address.url)),
+        )
+        changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change)
+        if changed is not None:
+            self._directory.forget(webhook.account_id)
+            self._tell(changed)
+            log.warning("webhook_moved", extra={"webhook": change.subject, "reason": reason})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guarded(work))

@@ -5,10 +5,14 @@ from functools import partial
 
 import orjson
 
-from tocsin.clock import Clock
+from tocsin.channels.chat import Moved, Reading, Stopped, Throttled
+from tocsin.clock import Clock, Millis
+from tocsin.engine.attempts import kept_body
 from tocsin.engine.directory import Directory, WebhookView, takes
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.doors import Door
+from tocsin.engine.health import Caretaker
+from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import masked, render
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.ids import IdSource
@@ -26,6 +30,7 @@ from tocsin.model import (
 )
 from tocsin.profiles.jsjson import stabilise
 from tocsin.store.port import Claimed, Journal, Records, Settlement
+from tocsin.telemetry import Metrics
 
 TEST_HEADER = ("Tocsin-Test", "true")
 
@@ -40,17 +45,21 @@ class Manual:
         records: Records,
         directory: Directory,
         dispatcher: Dispatcher,
+        caretaker: Caretaker,
         sender: Door,
         clock: Clock,
         id_source: IdSource,
+        metrics: Metrics,
     ) -> None:
         self._journal = journal
         self._records = records
         self._directory = directory
         self._dispatcher = dispatcher
+        self._caretaker = caretaker
         self._sender = sender
         self._clock = clock
         self._id_source = id_source
+        self._metrics = metrics
         self._epoch = 0
         self._under_way: set[asyncio.Task[Attempt]] = set()
 
@@ -167,19 +176,35 @@ class Manual:
         started_at = self._clock.now_ms()
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._sender.send(request, partial(_answer, ended))
+        outcome, reading = understand(hook.target, request, await ended)
+        self._follow(hook, reading, trigger, self._clock.now_ms())
         return Attempt(
             id=self._id_source.next(),
             delivery_id=delivery_id,
             n=n,
             trigger=trigger,
             started_at=started_at,
-            outcome=await ended,
+            outcome=outcome,
             method=request.method,
             url_shown=hook.webhook.settings.url_shown,
             request_headers=masked(hook.target, request),
-            request_body=request.body if trigger is Trigger.TEST else None,
+            request_body=request.body if trigger is Trigger.TEST else kept_body(hook.target, request),
             webhook_version=hook.webhook.version,
         )
+
+    def _follow(self, hook: WebhookView, reading: Reading | None, trigger: Trigger, now: Millis) -> None:
+        """What a chat says counts, whoever asked: its pauses and its new address hold for all, and a chat that is gone
+        ends its webhook, unless it was only a test.
+        """
+        if hook.target.chat is None:
+            return
+        heed(hook.target, reading, self._dispatcher, self._metrics, now)
+        if not isinstance(reading, Throttled):
+            self._dispatcher.paces.note(hook.target.chat.address.paces, now)
+        if isinstance(reading, Moved):
+            self._caretaker.move(hook.webhook, reading.url, reading.reason)
+        elif isinstance(reading, Stopped) and trigger is Trigger.MANUAL:
+            self._caretaker.disable(hook.webhook, reading.reason)
 
 
 def _answer(ended: asyncio.Future[Outcome], outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from tocsin.channels.chat import Gone, Moved, Reading, Rejected, Sent, Stopped, Throttled
 from tocsin.clock import Millis
 from tocsin.model import DeliveryState, Outcome, OutcomeKind
 from tocsin.profiles import DisablePolicy, Profile
@@ -15,12 +16,21 @@ _RETRY_AFTER_STATUSES = frozenset({429, 503})
 _JITTER = 0.05  # of the delay, always late, never early: half of the 10 % that the contract allows
 _GONE = 410
 
+# A delivery that met the end of its webhook waits so long: it is disabled well before, and then holds it. Where that
+# cannot be written, the next attempt tries again.
+STOPPED_WAIT_MS = 5_000
+
+# So often a delivery is sent again at once, past its schedule: groups move once, and chats that send each other to and
+# fro are none.
+AT_ONCE = 3
+
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`due_at` is set exactly where `state` is `RETRYING`."""
+    """`due_at` is set exactly where `state` is `RETRYING`; `counts`: the attempt is one of the schedule's."""
 
     state: DeliveryState
     due_at: Millis | None = None
+    counts: bool = True
 
 
 _SUCCEEDED = Verdict(DeliveryState.SUCCEEDED)
@@ -43,6 +53,38 @@ def decide(profile: Profile, outcome: Outcome, *, tries: int, ended_at: Millis, 
     if asked_s is not None:
         delay_s = max(delay_s, asked_s)
     return Verdict(DeliveryState.RETRYING, Millis(ended_at + -int(-delay_s * (1 + _JITTER * luck) * 1000 // 1)))
+
+
+def decide_read(
+    profile: Profile,
+    reading: Reading | None,
+    outcome: Outcome,
+    *,
+    tries: int,
+    free: int,
+    held_until: Millis,
+    ended_at: Millis,
+    scale: float,
+    luck: float,
+) -> Verdict:
+    """What becomes of a chat's delivery, by what the chat's answer means.
+
+    Args:
+        free: attempts made before that did not count.
+        held_until: when a service that throttles takes the next one.
+    """
+    match reading:
+        case Sent():
+            return _SUCCEEDED
+        case Rejected():
+            return Verdict(DeliveryState.FAILED)
+        case Throttled():
+            return Verdict(DeliveryState.RETRYING, held_until, counts=False)
+        case Stopped():
+            return Verdict(DeliveryState.RETRYING, Millis(ended_at + STOPPED_WAIT_MS), counts=False)
+        case Moved() | Gone() if free < AT_ONCE:
+            return Verdict(DeliveryState.RETRYING, ended_at, counts=False)
+    return decide(profile, outcome, tries=tries, ended_at=ended_at, scale=scale, luck=luck)
 
 
 def retry_after_s(outcome: Outcome, now: Millis) -> float | None:
@@ -106,18 +148,23 @@ def diagnose(
     failing_since: Millis | None,
     warned_at: Millis | None,
     now: Millis,
+    reading: Reading | None = None,
 ) -> Diagnosis:
     """What a failed attempt means for its webhook.
 
     Args:
         failing_since: when the unbroken run of failures began, this one included.
         warned_at: when its owner was last warned of this run.
+        reading: of a chat, what the answer means.
     """
     if outcome.ok:
         return _WELL
+    if isinstance(reading, Stopped):
+        return Diagnosis(Health.DISABLE, reading.reason, "stopped")
     if policy.gone_disables and outcome.status_code == _GONE and outcome.kind is OutcomeKind.HTTP_ERROR:
         return Diagnosis(Health.DISABLE, "the receiver answered 410 Gone: it wants no more deliveries", "gone")
-    if policy.on_exhausted and verdict.state is DeliveryState.FAILED:
+    rejected = isinstance(reading, Rejected)  # it is this message that is at fault: others are taken
+    if policy.on_exhausted and verdict.state is DeliveryState.FAILED and not rejected:
         return Diagnosis(
             Health.FAIL, f"a delivery failed after its last retry: {outcome.error or outcome.kind}", "exhausted"
         )
