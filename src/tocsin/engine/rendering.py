@@ -6,12 +6,13 @@ import orjson
 from tocsin import __version__, ids
 from tocsin.channels import CHATS, Chat, ChatAddress
 from tocsin.channels.compose import compose
+from tocsin.channels.digest import digest_message
 from tocsin.channels.message import Message
 from tocsin.channels.occasion import Occasion
 from tocsin.channels.options import ChatOptions
 from tocsin.clock import Millis
 from tocsin.errors import Invalid
-from tocsin.model import Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
+from tocsin.model import DIGEST_TYPE, Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
 from tocsin.profiles import Facts, Profile
 from tocsin.profiles.masking import mask_ips
 
@@ -159,7 +160,8 @@ def message(
         account_name=to.account_name,
         test=test,
     )
-    return compose(occasion, options, channel)
+    tell = digest_message if type == DIGEST_TYPE else compose
+    return tell(occasion, options, channel)
 
 
 def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Event) -> bytes | None:
