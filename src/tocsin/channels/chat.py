@@ -39,11 +39,13 @@ class ChatAddress(msgspec.Struct, frozen=True, kw_only=True):
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """It is there. `message`: the service's name for it, by which it can be edited.
 
-    `hold_s`: the service says that this was the last one it takes for so long, by all paces of the address.
+    `hold_s`: the service says that this was the last one it takes for so long, by these paces (none named: by all of
+    the address).
     """
 
     message: str | None = None
     hold_s: float | None = None
+    keys: tuple[str, ...] = ()
 
 
 class Throttled(msgspec.Struct, frozen=True, kw_only=True):
