@@ -61,7 +61,7 @@ def heed(to: Target, reading: Reading | None, pacer: Pacer, metrics: Metrics, no
         return now
     keys = tuple(rule.key for rule in to.chat.address.paces)
     if isinstance(reading, Sent) and reading.hold_s is not None:
-        return pacer.hold_paces(keys, reading.hold_s, now, refused=False)
+        return pacer.hold_paces(reading.keys or keys, reading.hold_s, now, refused=False)
     if isinstance(reading, Throttled):
         channel = to.chat.channel.name
         until = pacer.hold_paces(reading.keys or keys, reading.wait_s, now, refused=True)
