@@ -8,6 +8,7 @@ from tocsin.receiver.doubles.discord import DiscordDouble
 from tocsin.receiver.doubles.display import as_text
 from tocsin.receiver.doubles.double import Double, Failure
 from tocsin.receiver.doubles.history import Edit, Raw, Refused, Shown
+from tocsin.receiver.doubles.mail import MailDouble
 from tocsin.receiver.doubles.slack import SlackDouble
 from tocsin.receiver.doubles.telegram import TelegramDouble
 
@@ -16,6 +17,7 @@ __all__ = [
     "Double",
     "Edit",
     "Failure",
+    "MailDouble",
     "Raw",
     "Refused",
     "Shown",

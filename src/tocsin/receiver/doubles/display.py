@@ -69,11 +69,15 @@ class Card(msgspec.Struct, frozen=True, tag_field="kind", tag="card", omit_defau
 
 
 class Mail(msgspec.Struct, frozen=True, tag_field="kind", tag="mail", omit_defaults=True):
-    """`html` is what was sent: only for a frame without any rights."""
+    """`text`: its part in plain text. `frame`: where its HTML part is shown by itself, without any rights."""
 
     headers: tuple[tuple[str, str], ...]
     text: str = ""
-    html: str = ""
+    frame: str = ""
+
+    @property
+    def subject(self) -> str:
+        return dict(self.headers).get("Subject", "")
 
 
 Block = Text | Fields | Divider | Picture | Buttons | Card | Mail
@@ -138,6 +142,6 @@ def _block_text(block: Block) -> str:
         case Card():
             return as_text(block.blocks)
         case Mail():
-            return block.text
+            return f"{block.subject}\n{block.text}".strip("\n")
         case Divider():
             return ""

@@ -258,12 +258,16 @@ class Double:
     def _told_to(self) -> Ruling | None:
         if not self._told:
             return None
+        told = self._used()
+        return self.failing(told.name, retry_after=told.retry_after)
+
+    def _used(self) -> Told:
         told = self._told[0]
         if told.times is not None:
             told.times -= 1
             if told.times <= 0:
                 self._told.popleft()
-        return self.failing(told.name, retry_after=told.retry_after)
+        return told
 
     def failing(self, name: str, why: str = "", *, retry_after: float | None = None) -> Ruling:
         failure = self.ERRORS[name]

@@ -11,9 +11,8 @@ from typing import Any, Protocol
 from tocsin.receiver.hosting.asgi import Receive, Scope, Send, until_gone
 
 _KINDS = {".html": b"text/html", ".css": b"text/css", ".js": b"text/javascript"}
-# Nothing is loaded but the page itself; a frame that it writes (srcdoc) inherits this.
 _POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 GUARDED = [

@@ -78,11 +78,11 @@ function drawMail(mail) {
   }
   const made = element("div", "mail", headers);
   const parts = element("div", "parts");
-  if (mail.html) {
+  if (mail.frame) {
     const frame = document.createElement("iframe");
     frame.setAttribute("sandbox", "");
     frame.title = "HTML part";
-    frame.srcdoc = mail.html;
+    frame.src = mail.frame;
     parts.append(element("section", "html", element("h5", "", "HTML"), frame));
   }
   if (mail.text) parts.append(element("section", "plain", element("h5", "", "Text"), element("pre", "", mail.text)));
