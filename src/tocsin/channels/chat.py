@@ -25,12 +25,17 @@ class ChatAddress(msgspec.Struct, frozen=True, kw_only=True):
     """A chat's address, taken apart by its channel.
 
     `shown` is `url` with its credentials masked; `dial` what the outbound guard has to judge, None for mail.
+
+    `webhook` and `leave` are the engine's to set: whose address it is ("wh_…"), and a page where whoever reads there
+    can put an end to it.
     """
 
     url: str
     shown: str
     dial: str | None
     paces: tuple[PaceRule, ...] = ()
+    webhook: str = ""
+    leave: str | None = None
 
 
 # --- what a service's answer means --------------------------------------------------------------------------------

@@ -74,3 +74,4 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...] = ()
     link: Link | None = None
     footer: str = ""  # whose it is: the account's name, and whether it is a test
+    id: str = ""  # of what it tells, "evt_…", on each try the same; set where it is sent, not where it is only shown

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tocsin.errors import Misconfigured
 
@@ -26,9 +28,14 @@ class Vault:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise Misconfigured(f"the key of the secrets must be {KEY_BYTES} bytes, not {len(key)}")
+        self._key = key
         self._aead = AESGCM(key)
         # Says whether a key is the same one, and nothing else of it.
         self.fingerprint = hashlib.blake2b(key, digest_size=16, person=b"tocsin-vault").hexdigest()
+
+    def derive(self, use: str) -> bytes:
+        """Another key of 32 bytes, for another use (RFC 5869): from it neither this one nor any other follows."""
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"tocsin {use}".encode()).derive(self._key)
 
     def seal(self, account_id: int, webhook_id: int, plain: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
