@@ -46,6 +46,7 @@ from tocsin.engine.timers import Timers
 from tocsin.errors import Misconfigured
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
+from tocsin.security.links import Links
 from tocsin.security.vault import Vault, read_or_make_key
 from tocsin.store.port import Store
 from tocsin.store.sqlite import migrations, open_sqlite
@@ -74,9 +75,10 @@ class App:
         self.metrics = metrics
         self.guard = Guard(settings.allow_http, networks)
         self.resolver = Resolver([one.strip() for one in settings.dns_servers.split(",") if one.strip()] or None)
+        links = Links(vault.derive("links"), settings.public_url)
         mail_door = MailDoor(mail_server(settings), clock)
         self.doors = Doors(Sender(self.guard, self.resolver, ca_file=settings.ca_file), mail_door)
-        self.directory = Directory(store.snapshots, vault)
+        self.directory = Directory(store.snapshots, vault, links)
         self.settler = Settler(store.journal, clock, metrics)
         self.mailer = Mailer(
             door=mail_door,

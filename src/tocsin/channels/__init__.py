@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from tocsin.channels.chat import Chat, ChatAddress
 from tocsin.channels.discord import Discord
+from tocsin.channels.email import Email
 from tocsin.channels.slack import Slack
 from tocsin.channels.telegram import Telegram
 
 __all__ = ["CHATS", "Chat", "ChatAddress"]
 
 # By the channel's name. `standard` and `postback` are no chats: what they send is no message for people.
-CHATS: Mapping[str, Chat] = {chat.name: chat for chat in (Slack(), Telegram(), Discord())}
+CHATS: Mapping[str, Chat] = {chat.name: chat for chat in (Slack(), Telegram(), Discord(), Email())}

@@ -4,6 +4,7 @@ Tables and inline styles, one column, nothing from elsewhere; colours stand in a
 style sheet for dark screens, where it is understood. Without one, clients turn the colours around themselves.
 """
 
+import binascii
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -13,9 +14,9 @@ from html import escape
 
 import msgspec
 
-from tocsin.channels.limits import clean, cut, isolate
+from tocsin.channels.limits import clean, cut, isolate, web_url
 from tocsin.channels.markup import cleaned
-from tocsin.channels.message import Line, Message, Section, Span, SpanKind, Tone
+from tocsin.channels.message import Line, Link, Message, Section, Span, SpanKind, Tone
 
 # Gmail cuts a mail off at 102 KB and hides the rest, the way out among it.
 MAX_BYTES = 100_000
@@ -23,6 +24,7 @@ MAX_BYTES = 100_000
 MAX_SUBJECT = 150
 
 _TITLE, _LABEL, _FOOTER = 200, 80, 300  # UTF-16 units
+_MAX_URL = 2_048
 
 
 class _Room(msgspec.Struct, frozen=True):
@@ -35,8 +37,14 @@ class _Room(msgspec.Struct, frozen=True):
 
 
 # Tried in this order, until the whole fits.
-_ROOMS = (_Room(600, 8_192, 200, 2_048), _Room(250, 4_096, 80, 1_024), _Room(100, 1_024, 40, 512), _Room(50, 500, 20, 0))
+_ROOMS = (
+    _Room(600, 8_192, 200, 2_048),
+    _Room(250, 4_096, 80, 1_024),
+    _Room(100, 1_024, 40, 512),
+    _Room(50, 500, 20, 0),
+)
 _MAX_SPANS = 100
+_BOUNDARY = b"=_tocsin"  # in quoted-printable text an equals sign stands before two digits or a line break only
 
 # Each has a contrast of 4.5:1 or more with white, in which the button's label stands.
 _COLOURS = {Tone.CONVERSION: "#1a7f37", Tone.FRAUD: "#cf222e", Tone.WARNING: "#a8530a", Tone.INFO: "#0969da"}
@@ -80,11 +88,23 @@ def _letter(message: Message, room: _Room, to: str, subject: str, leave: str | N
     mail["To"] = Address("", local, domain)
     # What looks like an encoded word (RFC 2047) would be decoded here, line breaks and all, into another header.
     mail["Subject"] = cut(clean(subject).replace("=?", "= ?") or "Tocsin", MAX_SUBJECT)
-    # Quoted-printable, so that no server on the way has to change a byte.
-    mail.set_content(_text(shown, when, leave), cte="quoted-printable")
-    mail.add_alternative(_html(shown, when, leave), subtype="html", cte="quoted-printable")
-    mail.set_boundary("=_tocsin")  # in quoted-printable text = stands before two digits only
-    return mail.as_bytes()
+    mail["MIME-Version"] = "1.0"
+    head = mail.as_bytes().removesuffix(b"\r\n")
+    parts = (_part("plain", _text(shown, when, leave)), _part("html", _html(shown, when, leave)))
+    between = b"--" + _BOUNDARY
+    return b"".join(
+        (
+            *(head, b'Content-Type: multipart/alternative; boundary="', _BOUNDARY, b'"\r\n\r\n'),
+            *(piece for part in parts for piece in (between, b"\r\n", part)),
+            *(between, b"--\r\n"),
+        )
+    )
+
+
+def _part(kind: str, text: str) -> bytes:
+    """Quoted-printable, so that no server on the way has to change a byte."""
+    head = f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
+    return head.encode() + binascii.b2a_qp(text.replace("\n", "\r\n").encode()) + b"\r\n"
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------
@@ -101,7 +121,6 @@ def _shown(message: Message, room: _Room) -> Message:
             rows = _lines(section.lines[: left - 1], room)
             left -= len(rows) + 1
             sections.append(Section(heading=_one(section.heading, _TITLE), lines=rows))
-    link = message.link
     return msgspec.structs.replace(
         message,
         title=_one(message.title, _TITLE),
@@ -109,7 +128,7 @@ def _shown(message: Message, room: _Room) -> Message:
         lines=lines,
         text=tuple(_spans(message.text, room)),
         sections=tuple(sections),
-        link=None if link is None else msgspec.structs.replace(link, label=_one(link.label, _LABEL) or link.url),
+        link=_link(message.link),
         footer=_one(message.footer, _FOOTER),
     )
 
@@ -125,8 +144,14 @@ def _spans(spans: tuple[Span, ...], room: _Room) -> Iterator[Span]:
             return
         text = cut(span.text, left)
         left -= len(text)
-        kind = SpanKind.TEXT if span.kind is SpanKind.LINK and len(span.url) > room.url else span.kind
-        yield msgspec.structs.replace(span, text=text, kind=kind)
+        url = web_url(span.url, room.url) if span.kind is SpanKind.LINK else None
+        kind = SpanKind.TEXT if span.kind is SpanKind.LINK and url is None else span.kind
+        yield Span(text=text, kind=kind, url=url or "")
+
+
+def _link(link: Link | None) -> Link | None:
+    url = None if link is None else web_url(link.url, _MAX_URL)
+    return None if link is None or url is None else Link(label=_one(link.label, _LABEL) or url, url=url)
 
 
 def _one(text: str, units: int) -> str:

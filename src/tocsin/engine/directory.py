@@ -21,6 +21,7 @@ from tocsin.profiles import CatalogueEntry, Profile
 from tocsin.profiles import load as load_profile
 from tocsin.profiles import names as profile_names
 from tocsin.profiles.schemas import compile_schema
+from tocsin.security.links import Links
 from tocsin.security.vault import Vault
 from tocsin.store.port import Snapshot, Snapshots
 from tocsin.triggers.settings import TriggerSettings
@@ -39,7 +40,9 @@ class WebhookView:
 
     __slots__ = ("filter", "secrets", "target", "usable", "webhook")
 
-    def __init__(self, account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets) -> None:
+    def __init__(
+        self, account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets, links: Links | None
+    ) -> None:
         self.webhook = webhook
         self.secrets = secrets
         self.filter: Filter | None = None
@@ -50,7 +53,7 @@ class WebhookView:
             except Invalid as error:
                 self.usable = False
                 log.warning("filter_unusable", extra={"webhook": ids.show("wh_", webhook.id), "reason": error.detail})
-        self.target: Target = target(account, profile, webhook, secrets)
+        self.target: Target = target(account, profile, webhook, secrets, links)
 
 
 class AccountView:
@@ -58,7 +61,7 @@ class AccountView:
 
     __slots__ = ("_custom", "_subscribed", "_unusable", "account", "profile", "trigger_settings", "webhooks", "zone")
 
-    def __init__(self, snapshot: Snapshot, vault: Vault) -> None:
+    def __init__(self, snapshot: Snapshot, vault: Vault, links: Links | None) -> None:
         account = snapshot.account
         self.account = account
         if account.profile not in profile_names():
@@ -81,7 +84,7 @@ class AccountView:
                 event_type=event_type, validator=validator, visitor_pointer=None
             )
         self.webhooks: Mapping[WebhookId, WebhookView] = {
-            webhook.id: WebhookView(account, self.profile, webhook, open_secrets(vault, webhook))
+            webhook.id: WebhookView(account, self.profile, webhook, open_secrets(vault, webhook), links)
             for webhook in snapshot.webhooks
         }
         self._subscribed: dict[str, tuple[WebhookView, ...]] = {}
@@ -135,9 +138,10 @@ def seal_secrets(vault: Vault, account_id: AccountId, webhook_id: WebhookId, sec
 class Directory:
     """The views in use, the least recently used forgotten first."""
 
-    def __init__(self, snapshots: Snapshots, vault: Vault) -> None:
+    def __init__(self, snapshots: Snapshots, vault: Vault, links: Links | None = None) -> None:
         self._snapshots = snapshots
         self._vault = vault
+        self._links = links
         self._views: OrderedDict[AccountId, AccountView] = OrderedDict()
         self._loading: dict[AccountId, asyncio.Task[AccountView]] = {}
 
@@ -171,7 +175,7 @@ class Directory:
             snapshot = await self._snapshots.snapshot(account_id)
             if snapshot is None:
                 raise errors.NotFound("there is no such account")
-            view = AccountView(snapshot, self._vault)
+            view = AccountView(snapshot, self._vault, self._links)
             if self._loading.get(account_id) is this:
                 self._views[account_id] = view
                 if len(self._views) > MAX_VIEWS:

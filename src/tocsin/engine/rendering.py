@@ -2,6 +2,7 @@
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from tocsin import __version__, ids
 from tocsin.channels import CHATS, Chat, ChatAddress
@@ -15,6 +16,7 @@ from tocsin.errors import Invalid
 from tocsin.model import DIGEST_TYPE, Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
 from tocsin.profiles import Facts, Profile
 from tocsin.profiles.masking import mask_ips
+from tocsin.security.links import Links, veiled
 
 MASK = "***"
 USER_AGENT = f"Tocsin/{__version__}"
@@ -45,7 +47,9 @@ class ChatTarget(msgspec.Struct, frozen=True, kw_only=True):
     options: ChatOptions
 
 
-def target(account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets) -> Target:
+def target(
+    account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets, links: Links | None = None
+) -> Target:
     own = {name.lower() for name in secrets.headers}
     signature, _ = profile.signs_in(webhook.settings.options)
     taken = profile.own_headers | {signature.lower()}
@@ -54,7 +58,8 @@ def target(account: Account, profile: Profile, webhook: Webhook, secrets: Webhoo
     if channel is not None:
         try:
             options = msgspec.convert(webhook.settings.options, ChatOptions)
-            chat = ChatTarget(channel=channel, address=channel.parse(secrets.url), options=options)
+            address = _signed_off(channel.parse(secrets.url), webhook, links)
+            chat = ChatTarget(channel=channel, address=address, options=options)
         except (Invalid, msgspec.ValidationError) as error:
             unusable = f"its address or options are not understood any more: {error}"
     elif webhook.settings.channel != "standard":
@@ -75,6 +80,14 @@ def target(account: Account, profile: Profile, webhook: Webhook, secrets: Webhoo
         chat=chat,
         unusable=unusable,
     )
+
+
+def _signed_off(address: ChatAddress, webhook: Webhook, links: Links | None) -> ChatAddress:
+    """With whose it is, and where its reader can put an end to it: mail goes to people who have no part in Tocsin."""
+    leave = None
+    if address.dial is None and links is not None:
+        leave = links.url(links.leave(webhook.account_id, webhook.id, address.url))
+    return replace(address, webhook=ids.show("wh_", webhook.id), leave=leave)
 
 
 def masks_ips(account: Account, profile: Profile) -> bool:
@@ -123,6 +136,7 @@ def render(
     if to.chat is not None:
         chat = to.chat
         said = message(to, chat.channel.name, event_id=event_id, type=type, timestamp=timestamp, data=data, test=test)
+        said = replace(said, id=ids.show("evt_", event_id))
         return chat.channel.render(said, chat.address, edit=edit if chat.channel.edits else None)
     profile = to.profile
     facts = Facts(
@@ -185,7 +199,9 @@ def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Ev
 def masked(to: Target, request: Request) -> tuple[tuple[str, str], ...]:
     """The request's headers as they may be shown and kept: custom values and bare secrets taken out."""
     secrets = to.secrets
-    if to.chat is not None or (not secrets.headers and not to.profile.shows_secret):
+    if to.chat is not None:
+        return tuple((name, veiled(value)) for name, value in request.headers)
+    if not secrets.headers and not to.profile.shows_secret:
         return request.headers
     custom = {name.lower() for name in secrets.headers}
     header, scheme = to.profile.signs_in(to.webhook.settings.options)
