@@ -71,7 +71,7 @@ class _Teller:
             title=title,
             icon=icon,
             tone=tone,
-            at=occasion.timestamp,
+            at=summary.last_at,
             lines=(*self._types(), *self._money()),
             sections=tuple(section for section in sections if section.lines),
             link=Link(label=f"See all {self._number(summary.count)}", url=occasion.link) if occasion.link else None,

@@ -246,7 +246,7 @@ class Gatherer:
         or is open again.
 
         Args:
-            message: what the service called it, where it was sent.
+            message: what the service calls it from now on; None: as before; empty: it is gone.
         """
         if claimed.type != DIGEST_TYPE:
             return ending
@@ -266,7 +266,7 @@ class Gatherer:
                 return ending
             more = memory.summaries[claimed.id].count != memory.shown.get(claimed.id)
             told = memory.summaries[claimed.id]
-        message = message or claimed.message
+        message = claimed.message if message is None else message or None
         if ending.state is DeliveryState.SUCCEEDED and message is not None:
             closes_at = told.closes_at or now
             ending = Ending(DeliveryState.PENDING, Millis(min(now + EDIT_MS, closes_at)) if more else closes_at, 0)
@@ -306,7 +306,14 @@ def _going_on(incident: Digest, ending: Ending, message: str | None, now: Millis
     if ending.due_at is None:
         return None
     if ending.state is DeliveryState.RETRYING:  # its schedule holds, whatever comes meanwhile
-        return replace(incident, sending=False, tries=ending.tries, due_at=ending.due_at, not_before=ending.due_at)
+        return replace(
+            incident,
+            sending=False,
+            tries=ending.tries,
+            message=message,
+            due_at=ending.due_at,
+            not_before=ending.due_at,
+        )
     return replace(
         incident,
         sending=False,
