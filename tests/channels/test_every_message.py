@@ -1,4 +1,4 @@
-"""Every event type of every profile, in every chat, before the double of the service: as it is, and with hostile text."""
+"""Every event type of every profile, in every chat, before the service's double: as it is, and with hostile text."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,7 +27,8 @@ HOSTILE = {
     "markup": "*b* _i_ ~s~ `c` ```block``` **b** __u__ ||spoiler|| [x](https://evil.example) # head\n> quote\n- item",
     "emoji": "👩‍👩‍👧‍👦🏳️‍🌈🇩🇪" * 1_000,
     "combining": "Z̸̡̛̰͍̠̮̎͌͝" * 800,
-    "right_to_left": "חדשות مرحبا ‮evil‬ \u202e gpj.exe" * 50,
+    "right_to_left": "\u05d7\u05d3\u05e9\u05d5\u05ea \u0645\u0631\u062d\u0628\u0627 \u202eevil\u202c \u2067x \u202e gpj.exe"
+    * 50,
     "controls": "a\x00b\x01c\x07\x1b[31mred\x7f\u0085\u2028\u2029\ufeff\u200b d\r\ne\tf",
     "entities": "&" * 10_000,
     "astral": "𝔘𝔫𝔦𝔠𝔬𝔡𝔢" * 2_000,
