@@ -27,8 +27,7 @@ HOSTILE = {
     "markup": "*b* _i_ ~s~ `c` ```block``` **b** __u__ ||spoiler|| [x](https://evil.example) # head\n> quote\n- item",
     "emoji": "👩‍👩‍👧‍👦🏳️‍🌈🇩🇪" * 1_000,
     "combining": "Z̸̡̛̰͍̠̮̎͌͝" * 800,
-    "right_to_left": "\u05d7\u05d3\u05e9\u05d5\u05ea \u0645\u0631\u062d\u0628\u0627 \u202eevil\u202c \u2067x \u202e gpj.exe"
-    * 50,
+    "right_to_left": "\u05d7\u05d3\u05e9 \u0645\u0631\u062d \u202eevil\u202c \u2067x \u202e gpj.exe" * 50,
     "controls": "a\x00b\x01c\x07\x1b[31mred\x7f\u0085\u2028\u2029\ufeff\u200b d\r\ne\tf",
     "entities": "&" * 10_000,
     "astral": "𝔘𝔫𝔦𝔠𝔬𝔡𝔢" * 2_000,
@@ -50,11 +49,8 @@ def _hostile(value: Any, text: str) -> Any:
 
 
 def _occasions(change: str | None) -> Iterator[Occasion]:
-    for found, name, entry in (
-        (found, name, entry)
-        for found in map(profiles.load, profiles.names())
-        for name, entry in sorted(found.catalogue.items())
-    ):
+    catalogues = [(found, found.catalogue) for found in map(profiles.load, profiles.names())]
+    for profile, name, entry in ((one, *item) for one, found in catalogues for item in sorted(found.items())):
         example = entry.event_type.example
         data = dict(example) if change is None else _hostile(example, HOSTILE[change])
         yield Occasion(
@@ -62,7 +58,7 @@ def _occasions(change: str | None) -> Iterator[Occasion]:
             type=name,
             timestamp=Millis(1_773_480_413_589),
             data=data,
-            profile=found,
+            profile=profile,
             account_name="Rocket Shoes" if change is None else HOSTILE[change],
             link=LINK,
         )
