@@ -405,6 +405,7 @@ def test_an_invalid_form_says_what_of_it():
     assert read(coded(400, 50035)).reason == "Discord did not take this message: Said so."
     flat = {"code": 50035, "errors": {"_errors": [{"message": "Bad."}]}}
     assert read(answer(400, json.dumps(flat))).reason == "Discord did not take this message (Bad)."
+    assert read(answer(400, '{"embeds": ["0"]}')).reason == "Discord did not take this message (embeds: 0)."
 
 
 @pytest.mark.parametrize(

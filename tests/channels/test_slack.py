@@ -183,6 +183,7 @@ def test_the_colour_tells_the_tone(tone, colour):
         ":tada:",
         "x :+1: y",
         "2001:db8::1",
+        "see https://evil.example",
     ],
 )
 def test_what_slack_could_read_as_markup_goes_out_as_plain_text(value):
@@ -200,9 +201,9 @@ def test_harmless_text_keeps_its_bold_label(value):
 
 def test_mentions_and_links_are_just_text():
     """The three characters that Slack's control sequences are made of are escaped."""
-    line = Line(label="Name", value="<!channel> <@U1> <https://evil.example|bank> & co", icon="📊")
+    line = Line(label="Name", value="<!channel> <@U1> <mailto:a@evil.example|bank> & co", icon="📊")
     (field,) = fields_of(Message(title="T", icon="", tone=Tone.INFO, at=AT, lines=(line,)))
-    assert field["text"] == ("📊 *Name:* &lt;!channel&gt; &lt;@U1&gt; &lt;https://evil.example|bank&gt; &amp; co")
+    assert field["text"] == ("📊 *Name:* &lt;!channel&gt; &lt;@U1&gt; &lt;mailto:a@evil.example|bank&gt; &amp; co")
     assert field["verbatim"] is True
 
 

@@ -222,7 +222,7 @@ def _marked(text: str, kind: SpanKind, url: str | None) -> str:
     if kind is SpanKind.BOLD:
         return f"{before}**{_escaped(inner)}**{after}"
     if url:
-        return f"{before}[{_escaped(inner)}]({url}){after}"
+        return f"{before}[{_escaped(clean(inner))}]({url}){after}"
     return _escaped(text)
 
 

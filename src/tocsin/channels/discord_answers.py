@@ -74,7 +74,7 @@ def read(outcome: Outcome, to: ChatAddress, *, is_edit: bool) -> Reading:
         return Gone()
     if status == 429 or code in _FAST:
         return _throttled(outcome, to, body)
-    return _refused(outcome, to, status, body or {}, is_edit=is_edit)
+    return _refused(to, status, body or {}, is_edit=is_edit)
 
 
 def _success(outcome: Outcome, to: ChatAddress, body: Mapping[str, Any] | None) -> Reading:
@@ -106,13 +106,13 @@ def _throttled(outcome: Outcome, to: ChatAddress, body: Mapping[str, Any] | None
     return Throttled(wait_s=wait_s, keys=(hook,), reason="Discord asks to post more slowly.")
 
 
-def _refused(outcome: Outcome, to: ChatAddress, status: int, body: Mapping[str, Any], *, is_edit: bool) -> Reading:
+def _refused(to: ChatAddress, status: int, body: Mapping[str, Any], *, is_edit: bool) -> Reading:
     code = body.get("code")
     token = to.url.partition("?")[0].rpartition("/")[2]
-    said = "" if is_page(outcome) else quoted(body.get("message") or "", hide=token)
+    said = quoted(body.get("message") or "", hide=token).removeprefix(f"{status}: ")
     said = f": {said}" if said else ""
-    if code == _INVALID_FORM:
-        where = quoted(_first_error(body.get("errors")), hide=token)
+    if code == _INVALID_FORM or (status == 400 and not body.get("message")):  # an older form: just the errors
+        where = quoted(_first_error(body.get("errors", body)), hide=token)
         return Rejected(reason=f"Discord did not take this message{f' ({where})' if where else said}.")
     if isinstance(code, int) and code in _CODES and (code or status == 400):
         return _CODES[code]
@@ -128,6 +128,8 @@ def _refused(outcome: Outcome, to: ChatAddress, status: int, body: Mapping[str, 
 
 def _first_error(errors: object, path: str = "") -> str:
     """The first of the errors, which are nested as the body is, such as ``embeds.0.title: Must be 256 or fewer``."""
+    if isinstance(errors, list) and errors:
+        errors = errors[0]
     if not isinstance(errors, dict):
         return f"{path}: {errors}" if isinstance(errors, str) else ""
     found = errors.get("_errors")

@@ -41,9 +41,10 @@ _MAX_URL = 2_000  # of a link; a longer one is not shown
 # (`msg_blocks_too_long`).
 _MAX_ALL = 12_000
 _MAX_FALLBACK = 500
-# Marks of format, a quotation's, and pictures by name. One `_` between letters is none.
+# Marks of format, a quotation's, pictures by name, and addresses, which should not be clicked. One `_` between letters
+# is no mark.
 _MARKUP = re.compile(
-    r"[*~`]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|^>|:(?:[+-]1|100|[0-9+'-]*[a-z_][0-9a-z_+'-]*):", re.MULTILINE
+    r"[*~`]|://|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|^>|:(?:[+-]1|100|[0-9+'-]*[a-z_][0-9a-z_+'-]*):", re.MULTILINE
 )
 _NOTHING = "–"
 

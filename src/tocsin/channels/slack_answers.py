@@ -18,8 +18,8 @@ _GONE = Stopped(reason=f"The incoming webhook was removed or switched off in Sla
 
 _WORDS: Mapping[str, Reading] = {
     "channel_is_archived": Stopped(
-        reason="The Slack channel was archived. Unarchive it and enable this webhook again, or take another channel: "
-        + _NEW
+        reason="The Slack channel was archived. Unarchive it and enable this webhook again, or make a new incoming "
+        "webhook for another channel and put its address here."
     ),
     "channel_not_found": Stopped(
         reason=f"The Slack channel is gone, or has become private without the app that posts to it. {_NEW}"
