@@ -17,6 +17,7 @@ from tocsin.api import postbacks
 from tocsin.api.codes import CODES
 from tocsin.api.openapi import describe
 from tocsin.api.routes import OPERATIONS
+from tocsin.channels import slack_answers
 from tocsin.cli.checks import _OTHER_VARIABLES
 from tocsin.cli.main import make_app, run
 from tocsin.config import Settings
@@ -176,6 +177,8 @@ def _vocabulary() -> frozenset[str]:
     words |= {"exists_one"}  # CEL's own
     words |= set(postbacks.NAMES) | {"aff_sub"}  # a network's own
     words |= {*occurrences.WORDS, *forms.FORMS, *details.DETAILS}
+    words |= {*slack_answers.WORDS, *slack_answers.FAST}
+    words |= {"allowed_mentions", "retry_after", "thread_id"}  # Discord's own
     words |= {*scoring.RULES, *traffic.FRAUD_TYPES, traffic.UNTYPED}
     for profile in _PROFILES.values():
         words |= {*profile._envelope._own_keys, *profile.option_names, *profile.messages.kinds}

@@ -20,7 +20,7 @@ _RIGHTS = (
     "Discord does not let this webhook post in its channel. Look at the channel's permissions, then enable it again."
 )
 
-_CODES: Mapping[int, Reading] = {
+CODES: Mapping[int, Reading] = {
     10003: Stopped(reason=f"The Discord channel or thread is gone. {_NEW}"),
     10004: Stopped(reason=f"The Discord server is gone. {_NEW}"),
     10015: Stopped(reason=f"The webhook was deleted in Discord. {_NEW}"),
@@ -54,10 +54,10 @@ _CODES: Mapping[int, Reading] = {
     40333: Retry(reason="Cloudflare, which stands before Discord, blocked the request."),
     130000: Retry(reason="Discord is overloaded."),
 }
-_FAST = frozenset({20016, 20028, 20029, 40062})
+FAST = frozenset({20016, 20028, 20029, 40062})
 # To an edit they mean that this message cannot be changed any more: gone, another's, too old to be edited often, in a
 # thread that is archived (posting opens it again).
-_UNEDITABLE = frozenset({10008, 30046, 50005, 50021, 50083})
+UNEDITABLE = frozenset({10008, 30046, 50005, 50021, 50083})
 _INVALID_FORM = 50035
 
 
@@ -70,9 +70,9 @@ def read(outcome: Outcome, to: ChatAddress, *, is_edit: bool) -> Reading:
         return _success(outcome, to, body)
     status = outcome.status_code or 0
     code = body.get("code") if body is not None else None
-    if is_edit and code in _UNEDITABLE:
+    if is_edit and code in UNEDITABLE:
         return Gone()
-    if status == 429 or code in _FAST:
+    if status == 429 or code in FAST:
         return _throttled(outcome, to, body)
     return _refused(to, status, body or {}, is_edit=is_edit)
 
@@ -112,10 +112,10 @@ def _refused(to: ChatAddress, status: int, body: Mapping[str, Any], *, is_edit: 
     said = quoted(body.get("message") or "", hide=token).removeprefix(f"{status}: ")
     said = f": {said}" if said else ""
     if code == _INVALID_FORM or (status == 400 and not body.get("message")):  # an older form: just the errors
-        where = quoted(_first_error(body.get("errors", body)), hide=token)
+        where = quoted(_first_error(body.get("errors") if code == _INVALID_FORM else body), hide=token)
         return Rejected(reason=f"Discord did not take this message{f' ({where})' if where else said}.")
-    if isinstance(code, int) and code in _CODES and (code or status == 400):
-        return _CODES[code]
+    if isinstance(code, int) and code in CODES and (code or status == 400):
+        return CODES[code]
     if status == 404 and is_edit:
         return Gone()
     if status in {401, 404} or (status in {403, 405} and body):

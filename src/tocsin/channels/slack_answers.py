@@ -16,7 +16,7 @@ from tocsin.model import Outcome
 _NEW = "Make a new incoming webhook in Slack and put its address here."
 _GONE = Stopped(reason=f"The incoming webhook was removed or switched off in Slack. {_NEW}")
 
-_WORDS: Mapping[str, Reading] = {
+WORDS: Mapping[str, Reading] = {
     "channel_is_archived": Stopped(
         reason="The Slack channel was archived. Unarchive it and enable this webhook again, or make a new incoming "
         "webhook for another channel and put its address here."
@@ -54,7 +54,7 @@ _WORDS: Mapping[str, Reading] = {
     "msg_blocks_too_long": Rejected(reason="The message is too long for Slack (msg_blocks_too_long)."),
     "rollup_error": Retry(reason="Slack had a fault of its own (rollup_error)."),
 }
-_FAST = frozenset({"rate_limited", "ratelimited", "message_limit_exceeded"})
+FAST = frozenset({"rate_limited", "ratelimited", "message_limit_exceeded"})
 _WORD = re.compile(r"[a-z][a-z_.]{1,63}")
 
 
@@ -64,10 +64,10 @@ def read(outcome: Outcome, to: ChatAddress) -> Reading:
         return reading
     status = outcome.status_code or 0
     word = _word(outcome)
-    if status == 429 or word in _FAST:
+    if status == 429 or word in FAST:
         return _throttled(outcome, to)
-    if word is not None and word in _WORDS:
-        return _WORDS[word]
+    if word is not None and word in WORDS:
+        return WORDS[word]
     said = _said(outcome, to)
     if outcome.ok:
         return _success(outcome, said)
