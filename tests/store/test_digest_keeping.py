@@ -133,7 +133,7 @@ async def test_a_digest_that_waits_loses_all_particulars(world: World):
     assert await opened(world, theirs) == kept
     world.clock.advance(60)
     (claim,) = await world.claim(webhook)
-    assert json.loads(claim.data) == {"count": 2, "named": None}
+    assert (json.loads(claim.data), claim.revision) == ({"count": 2, "named": None}, 1)
     assert {d.id for d in await world.store.digests.members(account.id, one.delivery_id, ALL)} == {*ids}
     assert (await erase(world, account)).digests == 0
 

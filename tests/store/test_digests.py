@@ -106,6 +106,39 @@ async def test_one_that_is_no_longer_named_is_closed(world: World):
     assert [one.id for one in await world.claim(webhook)] == [first.delivery_id, second.delivery_id]
 
 
+@pytest.mark.parametrize("new", [True, False])
+async def test_one_is_closed_with_its_last_members(world: World, new: bool):  # noqa: FBT001 - a case
+    """A fold into a digest that its window does not hold counts, and is the last; another may open beside it."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    last = digest(world, 1)
+    if not new:
+        last = await fold(world, account, webhook, last, *await claimed(world, account, webhook))
+    one, two = await claimed(world, account, webhook, 2)
+    last = msgspec.structs.replace(last, summary=summary(7))
+    next_ = digest(world, 1)
+    folds = (Fold(members=(one,), into=last), Fold(members=(two,), into=next_))
+    both = folding(world, account, webhook, *folds, window=window(world, webhook, next_))
+    await world.store.digests.gather([both], world.epoch)
+    assert await opened(world, webhook) == next_
+    world.clock.advance(60)
+    sent = {claim.id: claim.data for claim in await world.claim(webhook)}
+    assert sent == {last.delivery_id: summary(7), next_.delivery_id: summary(1)}
+
+
+async def test_one_that_was_closed_opens_again(world: World):
+    """A digest that failed and waits takes members again once a window holds it."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    one = await fold(world, account, webhook, digest(world, 1), *await claimed(world, account, webhook))
+    world.clock.advance(60)
+    await world.claim(webhook)
+    await world.store.digests.gather([folding(world, account, webhook)], world.epoch)
+    await world.settle(world.settlement(one.delivery_id, RETRYING))
+    again = msgspec.structs.replace(one, tries=1, due_at=Millis(world.now + 60_000), summary=summary(2))
+    assert await fold(world, account, webhook, again, *await claimed(world, account, webhook)) == again
+
+
 async def test_a_summary_and_an_incident_are_open_together(world: World):
     """Digests of two kinds take members in one gathering, each its own."""
     account = await world.account()
