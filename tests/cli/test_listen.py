@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import smtplib
+from email.message import EmailMessage
 from urllib.parse import urlsplit
 
 from tests.cli.conftest import Terminal
@@ -14,7 +16,7 @@ def post(url: str, body: bytes = BODY, **headers: str) -> int:
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
     try:
-        connection.request("POST", where.path or "/", body, headers)
+        connection.request("POST", where.path + (f"?{where.query}" if where.query else "") or "/", body, headers)
         return connection.getresponse().status
     finally:
         connection.close()
@@ -92,3 +94,101 @@ def test_usage(terminal: Terminal, listen) -> None:
     ran = terminal("listen", "--port", taken)
     assert ran.code == 1
     assert taken in ran.err
+
+
+# --- standing in for a chat -------------------------------------------------------------------------------------------
+
+CARD = {
+    "attachments": [
+        {
+            "color": "#2eb886",
+            "blocks": [
+                {"type": "header", "text": {"type": "plain_text", "text": "New \x1b[2JConversion!"}},
+                {"type": "section", "fields": [{"type": "mrkdwn", "text": "*Payout*\n$45.00"}]},
+                {"type": "context", "elements": [{"type": "mrkdwn", "text": "<https://x.y/|Open>"}]},
+            ],
+        }
+    ]
+}
+
+
+def address(listener, marks: str = "A webhook's address: ") -> str:
+    return listener.said.partition(marks)[2].split()[0]
+
+
+def test_a_chat_on_a_terminal(listen) -> None:
+    """--as prints the address to paste, and each message as it would be read; what is refused with the reason."""
+    listener = listen("--as", "slack")
+    assert post(address(listener), json.dumps(CARD).encode(), **{"Content-Type": "application/json"}) == 200
+    assert post(address(listener), b"{}", **{"Content-Type": "application/json"}) == 400
+    assert listener.stop() == 0
+    head, *lines = listener.text.splitlines()
+    assert "Tocsin to #alerts" in head
+    assert lines == [
+        "  ┃ New \\x1b[2JConversion!",
+        "  ┃ Payout",
+        "  ┃ $45.00",
+        "  ┃ Open (https://x.y/)",
+        "",
+        "REFUSED with 400 no_text: neither text nor blocks nor attachments",
+    ]
+
+
+def test_a_chat_as_json(listen) -> None:
+    """With --json each message is one object: its text, whom it calls, where it leads, and its changes."""
+    listener = listen("--as", "telegram", "--json")
+    where = address(listener)
+    assert post_json(where, {"text": "<b>one</b>", "parse_mode": "HTML"}) == 200
+    edit = where.replace("sendMessage", "editMessageText")
+    assert post_json(edit, {"text": "two", "message_id": 1}) == 200
+    assert post_json(edit, {"text": "two", "message_id": 1}) == 400
+    first, second, refused = listener.arrivals(3)
+    assert (first["text"], first["edited"]) == ("one", False)
+    assert (second["id"], second["text"], second["edits"][0]["text"]) == ("1", "two", "one")
+    assert (refused["refused"], refused["status"]) == ("not_modified", 400)
+
+
+def test_a_chat_that_refuses(listen) -> None:
+    """--fail makes it refuse everything with one of the service's errors."""
+    listener = listen("--as", "discord", "--fail", "unknown_webhook")
+    for _ in range(2):
+        assert post_json(address(listener), {"content": "x"}) == 404
+
+
+def test_a_mailbox(listen) -> None:
+    """--as smtp takes mails at the server that it names, and prints them as they would be read."""
+    listener = listen("--as", "smtp", "--smtp-port", 0, "--login", "me:secret")
+    where = urlsplit(address(listener, "TOCSIN_SMTP_URL="))
+    assert (where.username, where.password) == ("me", "secret")
+    message = EmailMessage()
+    for name, value in (
+        ("From", "tocsin@example.com"),
+        ("To", "alerts@example.com"),
+        ("Subject", "Fraud burst"),
+        ("Date", "Thu, 01 Jan 2026 00:00:00 +0000"),
+        ("Message-ID", "<1@example.com>"),
+    ):
+        message[name] = value
+    message.set_content("12 clicks\n")
+    with smtplib.SMTP(where.hostname or "", where.port or 0, timeout=10) as client:
+        client.login("me", "secret")
+        client.send_message(message)
+    assert listener.stop() == 0
+    assert "  Subject: Fraud burst\n" in listener.text
+    assert "  12 clicks\n" in listener.text
+
+
+def test_usage_of_doubles(terminal: Terminal) -> None:
+    """What does not go together is a usage error; an unknown error is told with the nearest one."""
+    for wrong in (
+        ("--as", "teams"), ("--as", "slack", "--status", 500), ("--as", "slack", "--login", "a:b"),
+        ("--fail", "no_team"), ("--as", "smtp", "--login", "me"), ("--as", "smtp", "--certificate", "nowhere.pem"),
+    ):  # fmt: skip
+        assert terminal("listen", *wrong).code == 2, wrong
+    ran = terminal("listen", "--as", "slack", "--fail", "no_servce")
+    assert ran.code == 2
+    assert "'no_service'" in ran.err
+
+
+def post_json(url: str, body: object) -> int:
+    return post(url, json.dumps(body).encode(), **{"Content-Type": "application/json"})

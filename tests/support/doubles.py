@@ -12,14 +12,14 @@ from tocsin.receiver.doubles.double import Request, Ruling
 D = TypeVar("D", bound=Double)
 
 
-def scene(double: D, play: Callable[[D, httpx.AsyncClient], Awaitable[Any]]) -> Any:
+def scene(double: D, play: Callable[[D, httpx.AsyncClient], Awaitable[Any]], within_s: float = 30) -> Any:
     """Starts the double, plays with it, and answers what the play answers."""
 
     async def run() -> Any:
         async with double, httpx.AsyncClient(trust_env=False, timeout=10) as client:
             return await play(double, client)
 
-    return asyncio.run(asyncio.wait_for(run(), 30))
+    return asyncio.run(asyncio.wait_for(run(), within_s))
 
 
 def rule(double: Double, method: str, path: str, body: bytes = b"", **headers: str) -> Ruling:

@@ -2,16 +2,20 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
+from tocsin.cli import chat_lines
+from tocsin.cli.doubles import AS_IT_IS, DoubleFlags, Service, announce, make_double
 from tocsin.cli.exits import FAILED, USAGE, Failure
 from tocsin.cli.output import AsJson, Texts, clean, console, pretty_body, put_json_line, say
 from tocsin.cli.settings import OUR_DIALECTS, DialectFlags
 from tocsin.cli.verify import Secrets
 
 if TYPE_CHECKING:
+    from tocsin.receiver.doubles import Double
     from tocsin.receiver.inbox.arrivals import Arrival
     from tocsin.receiver.inbox.server import Inbox
 
@@ -34,6 +38,8 @@ def listen(
     forward: str | None = None,
     hide: Annotated[Texts, Parameter(name="--hide")] = (),
     as_json: AsJson = False,
+    stand_in: Annotated[Service | None, Parameter(name="--as", negative=(), show_default=False)] = None,
+    double: DoubleFlags = AS_IT_IS,
     dialects: DialectFlags = OUR_DIALECTS,
 ) -> None:
     """Receive webhooks, until interrupted.
@@ -50,7 +56,16 @@ def listen(
         forward: Pass every request on to this address, and answer as it does.
         hide: What to leave out on a terminal: headers, body; repeatable.
         as_json: Print one JSON object a line, when a request has been answered.
+        stand_in: Stand in for a chat or a mail server: take its messages, keep its limits, and show them as it would.
     """
+    if stand_in is not None:
+        of_webhooks = (profile, signature_header, status, delay, fail_rate, forward, hide)
+        if of_webhooks != (None, None, 200, 0.0, 0.0, None, ()):
+            raise Failure(USAGE, "with --as it is the service that decides: give only --host, --port and what is below")
+        asyncio.run(_stand_in(make_double(stand_in, host, port, double), as_json=as_json))
+        return
+    if double != AS_IT_IS:
+        raise Failure(USAGE, "--fail, --rate-limits, --smtp-port, --certificate and --login go with --as")
     dialects.use()
     from tocsin import profiles
 
@@ -70,12 +85,7 @@ def listen(
         inbox.trust(*secret)
         show = _JsonLines() if as_json else _Lines(frozenset(hide))
         inbox.history.listen(show)
-        try:
-            await inbox.start()
-        except OSError as error:
-            raise Failure(
-                FAILED, f"cannot listen at {host}, port {port}: {error.strerror}", ["Another port: --port"]
-            ) from None
+        await _started(inbox.start(), host, port)
         try:
             _announce(inbox, secret)
             await _until_told_to_stop()
@@ -84,6 +94,25 @@ def listen(
             await behaviour.close()
 
     asyncio.run(run())
+
+
+async def _stand_in(double: "Double", *, as_json: bool) -> None:
+    double.history.listen(chat_lines.JsonLines() if as_json else chat_lines.Lines())
+    await _started(double.start(), double.host, double.port)
+    try:
+        announce(double)
+        await _until_told_to_stop()
+    finally:
+        await double.stop()
+
+
+async def _started(start: Awaitable[None], host: str, port: int) -> None:
+    try:
+        await start
+    except OSError as error:
+        raise Failure(
+            FAILED, f"cannot listen at {host}, port {port}: {error.strerror}", ["Another port: --port"]
+        ) from None
 
 
 async def _until_told_to_stop() -> None:

@@ -145,6 +145,15 @@ class Double:
         self._host = Host(self, host=host, port=port)
         self._page = Page(self.history, self._host.closing, files=_FILES, events="/_double/events", about=self._about)
 
+    @property
+    def host(self) -> str:
+        return self._host.host
+
+    @property
+    def port(self) -> int:
+        """Of the page, and of a service that is spoken to over HTTP."""
+        return self._host.port
+
     # --- what tests and the command line ask ------------------------------------------------------------------------
 
     @property

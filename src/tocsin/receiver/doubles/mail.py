@@ -38,7 +38,7 @@ class MailDouble(Double):
     """
 
     service: ClassVar[str] = "smtp"
-    name: ClassVar[str] = "a mail server"
+    name: ClassVar[str] = "a mail client"
     title: ClassVar[str] = "Inbox"
     ERRORS: ClassVar[Mapping[str, Failure]] = ERRORS
 

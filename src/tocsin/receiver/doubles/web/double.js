@@ -56,7 +56,7 @@ const DRAW = {
   })),
   divider: () => document.createElement("hr"),
   picture: (block) => element("p", "picture", block.alt || "picture"),
-  buttons: (block) => element("p", "buttons", ...block.buttons.map((button) => drawRun({ text: button.label, href: button.href || "about:blank" }))),
+  buttons: (block) => element("p", "buttons", ...block.buttons.map((button) => drawRun({ text: button.label, href: button.href || "#" }))),
   card: (block) => {
     const bar = element("div", "bar");
     if (/^#[0-9a-f]{6}$/.test(block.colour || "")) bar.style.backgroundColor = block.colour;
@@ -71,26 +71,33 @@ function draw(block) {
 
 function drawMail(mail) {
   const headers = element("dl", "headers");
+  const made = element("div", "mail");
   for (const [name, value] of mail.headers) {
-    const shown = element("dd", name.toLowerCase(), value);
+    const subject = name === "Subject";
+    const shown = element(subject ? "h3" : "dd", subject ? "subject" : "", value);
     shown.dir = "auto";
-    headers.append(element("dt", "", name), shown);
+    if (subject) made.prepend(shown);
+    else headers.append(element("dt", "", name), shown);
   }
-  const made = element("div", "mail", headers);
+  made.append(headers);
   const parts = element("div", "parts");
   if (mail.frame) {
     const frame = document.createElement("iframe");
     frame.setAttribute("sandbox", "");
-    frame.title = "HTML part";
+    frame.title = "The mail as HTML";
     frame.src = mail.frame;
     parts.append(element("section", "html", element("h5", "", "HTML"), frame));
   }
-  if (mail.text) parts.append(element("section", "plain", element("h5", "", "Text"), element("pre", "", mail.text)));
+  if (mail.text) {
+    const text = element("pre", "", mail.text);
+    text.dir = "auto";
+    parts.append(element("section", "plain", element("h5", "", "Plain text"), text));
+  }
   made.append(parts);
   return made;
 }
 
-const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
 function drawMessage(message) {
   const made = element("article", "message");
@@ -101,19 +108,24 @@ function drawMessage(message) {
   made.append(element("div", "avatar", (message.sender || "T").slice(0, 1)));
   const head = element("p", "head", element("span", "sender", message.sender || "Tocsin"), element("span", "app", "APP"), when, element("span", "chat", message.chat));
   const body = element("div", "body", ...message.blocks.map(draw));
+  const foot = element("p", "foot");
   if (message.edited) {
-    const edits = element("span", "edited", "(edited)");
-    edits.title = `Changed ${message.edits.length} times`;
-    body.append(edits);
+    const times = message.edits.length === 1 ? "once" : `${message.edits.length} times`;
+    for (const where of [body, foot]) {
+      const mark = element("span", "edited", where === foot ? "edited " : "(edited)");
+      mark.title = `Changed ${times}; before: ${message.edits[message.edits.length - 1].text}`;
+      where.append(mark);
+    }
   }
-  const foot = element("p", "foot", when.cloneNode(true));
+  foot.append(when.cloneNode(true));
   if (message.deleted) made.classList.add("deleted");
   made.append(element("div", "bubble", head, body, foot));
   return made;
 }
 
 function drawRefusal(refusal) {
-  return element("aside", "refusal", element("strong", "", `Refused: ${refusal.status || "no answer"} ${refusal.refused}`), element("span", "", refusal.why), element("time", "", clock(refusal.at)));
+  const what = `Refused: ${refusal.status || "no answer"} ${refusal.refused.replaceAll("_", " ")}`;
+  return element("aside", "refusal", element("time", "", clock(refusal.at)), element("strong", "", what), refusal.why);
 }
 
 function atEnd() {
@@ -153,7 +165,7 @@ stream.addEventListener("run", (message) => {
 stream.addEventListener("about", (message) => {
   const about = JSON.parse(message.data);
   document.body.dataset.service = about.service;
-  document.title = `${about.name}: messages`;
+  document.title = `${about.title} · ${about.name}`;
   $("title").textContent = about.title;
   $("service").textContent = about.name;
   $("address").textContent = about.address;
