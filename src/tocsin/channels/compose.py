@@ -7,6 +7,7 @@ from tocsin.channels import wording
 from tocsin.channels.message import Line, Link, Message, Section, Span, SpanKind, Tone
 from tocsin.channels.occasion import Occasion
 from tocsin.channels.options import ChatOptions
+from tocsin.channels.templates import applied
 from tocsin.model import NOTICE_TYPE
 from tocsin.profiles.details import Kind
 from tocsin.profiles.messages import ICONS, Messages, Wording
@@ -27,7 +28,7 @@ def compose(occasion: Occasion, options: ChatOptions, channel: str) -> Message:
     """The message of an event, as the channel of that name words it. Never raises, whatever the data."""
     if occasion.type == NOTICE_TYPE:
         return _notice(occasion)
-    return _worded(occasion, options, channel)
+    return applied(_worded(occasion, options, channel), occasion, options.templates, options.locale)
 
 
 def _worded(occasion: Occasion, options: ChatOptions, channel: str) -> Message:

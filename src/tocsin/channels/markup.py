@@ -5,7 +5,7 @@ each, so that no value can become markup.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tocsin.channels.limits import clean
 from tocsin.channels.message import Span, SpanKind
@@ -17,6 +17,9 @@ _MARKS = re.compile(r"([\\*`\[\]()])")
 # what it has taken: each part excludes what the next one begins with.
 _TOKEN = re.compile(
     r"\\(?P<escaped>[\\*`\[\]()])"
+    # What was to stand within is missing: so is the mark.
+    r"|(?P<empty>\*{4}|``|\[\]\([^\\()\s]*\))"
+    r"|\[(?P<unlinked>(?:[^\\\[\]\n]|\\[^\n])+)\]\(\)"
     r"|\*\*(?P<bold>(?:[^\\*\n]|\\[^\n]|\*(?!\*))+)\*\*"
     r"|`(?P<code>(?:[^\\`\n]|\\[^\n])+)`"
     r"|\[(?P<label>(?:[^\\\[\]\n]|\\[^\n])+)\]\((?P<url>https?://(?:[^\\()\s]|\\[^\s])+)\)"
@@ -44,20 +47,27 @@ def spans(text: str) -> tuple[Span, ...]:
     return tuple(merged)
 
 
-def cleaned(given: tuple[Span, ...]) -> tuple[Span, ...]:
+def cleaned(given: Sequence[Span]) -> tuple[Span, ...]:
     """Spans whose text is `limits.clean`, with the blanks and breaks between one and the next left in place."""
     kept: list[Span] = []
+    breaks = 2  # at the end of what there is so far, as many as a text may have
+    blank = True  # whether it ends with a blank or break
     for span in given:
-        core = clean(span.text, lines=True)
-        before = _edge(span.text[: len(span.text) - len(span.text.lstrip())]) if kept else ""
-        after = _edge(span.text[len(span.text.rstrip()) :]) if core else ""
-        text = before + core + after
-        if text:
-            kept.append(Span(text=text, kind=span.kind, url=span.url) if core else Span(text=text))
+        text = clean(span.text, lines=True, ends=True)
+        inner = text.lstrip("\n")
+        text = "\n" * min(len(text) - len(inner), 2 - breaks) + inner
+        text = text.removeprefix(" ") if blank else text
+        if not text:
+            continue
+        kept.append(Span(text=text, kind=span.kind, url=span.url) if text.strip() else Span(text=text))
+        ends = len(text) - len(text.rstrip("\n"))
+        breaks = ends if ends < len(text) else breaks + ends
+        blank = text[-1].isspace()
+    while kept and not (last := kept[-1].text.rstrip()):
+        kept.pop()
     if kept:
-        last = kept[-1]
-        kept[-1] = Span(text=last.text.rstrip(), kind=last.kind, url=last.url)
-    return tuple(span for span in kept if span.text)
+        kept[-1] = Span(text=last, kind=kept[-1].kind, url=kept[-1].url)
+    return tuple(kept)
 
 
 def _spans(text: str) -> Iterator[Span]:
@@ -67,6 +77,10 @@ def _spans(text: str) -> Iterator[Span]:
         at = found.end()
         if found["escaped"]:
             yield Span(text=found["escaped"])
+        elif found["empty"]:
+            continue
+        elif found["unlinked"]:
+            yield Span(text=_unescaped(found["unlinked"]))
         elif found["bold"]:
             yield Span(text=_unescaped(found["bold"]), kind=SpanKind.BOLD)
         elif found["code"]:
@@ -80,8 +94,3 @@ def _spans(text: str) -> Iterator[Span]:
 
 def _unescaped(text: str) -> str:
     return re.sub(r"\\([\\*`\[\]()])", r"\1", text)
-
-
-def _edge(blanks: str) -> str:
-    breaks = blanks.count("\n")
-    return "\n" * min(breaks, 2) if breaks else " " if blanks else ""

@@ -8,14 +8,14 @@ import html
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import orjson
 
 from tocsin import __version__
 from tocsin.channels.chat import ChatAddress, PaceRule, Reading
-from tocsin.channels.limits import ELLIPSIS, clean, cut, isolate, utf16
+from tocsin.channels.limits import ELLIPSIS, clean, cut, isolate, utf16, web_url
 from tocsin.channels.markup import cleaned
 from tocsin.channels.message import Message, Span, SpanKind
 from tocsin.channels.telegram_answers import read
@@ -351,8 +351,8 @@ def _unmentioned(text: str) -> str:
 
 def _linked(label: str, url: str, links: list[int]) -> _Piece:
     """A link, or its label alone where the address is none or the links have become too much."""
-    target = quote(url, safe="!#$%&'()*+,/:;=?@[]~-._")
-    if not label or not target.startswith(("https://", "http://")) or len(target) > links[0]:
+    target = web_url(url, links[0]) if label else None
+    if target is None:
         return _wrapped("", label)
     links[0] -= len(target)
     return _Piece(f'<a href="{html.escape(target)}">{_escaped(label)}</a>', utf16(label))

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tocsin.channels import CHATS
+from tocsin.channels import CHATS, templates
 from tocsin.channels.options import ChatOptions
 from tocsin.channels.wording import check_locale
 from tocsin.control import webhook_checks as checks
 from tocsin.control.values import check_timezone
-from tocsin.engine.directory import AccountView
+from tocsin.engine.directory import AccountView, takes
 from tocsin.engine.resolver import Resolver
 from tocsin.errors import Fault, Invalid
 from tocsin.faults import faults_of
@@ -110,4 +110,11 @@ def _faults(view: AccountView, options: ChatOptions) -> list[Fault]:
                 index = int(fault.pointer.rpartition("/")[2])
                 step = str(index) if name == "urgent" else patterns[index].replace("~", "~0").replace("/", "~1")
                 faults.append(Fault(f"/options/{name}/{step}", fault.detail))
-    return faults
+    types = {name: entry.event_type for name, entry in view.entries().items()}
+    return faults + templates.check(
+        options.templates,
+        view.profile,
+        types,
+        takes=lambda pattern, type_: takes((pattern,), type_),
+        locale=options.locale,
+    )
