@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 from tests.cli.conftest import Terminal
 from tests.support.waiting import until
 from tocsin import profiles
+from tocsin.cli.demo.chat_report import ChatRow, judge_chat
 from tocsin.cli.demo.happenings import TrafficRow, happenings, judge_traffic
 from tocsin.cli.demo.report import Row, judge_webhook
 from tocsin.cli.demo.scenario import PARTS, retry_scale
@@ -25,6 +27,8 @@ from tocsin.cli.traffic import Made
 from tocsin.clock import Millis
 from tocsin.engine.lanes import START_IN_FLIGHT
 from tocsin.profiles import DisablePolicy
+from tocsin.receiver.doubles import Raw, Refused, Shown
+from tocsin.receiver.doubles.display import Text, plain
 from tocsin.receiver.inbox.arrivals import Arrival
 from tocsin.receiver.inbox.judging import Verdict
 
@@ -65,6 +69,17 @@ def test_the_demonstration(terminal: Terminal) -> None:
         if name != "standard":  # 410 is a failure like any other: the whole schedule is walked
             assert row["requests"] == row["expected"] * (len(profiles.load(name).schedule_s) + 1)
             assert row["states"] == {"failed": row["expected"]}
+    services = ("Slack", "Telegram", "Discord")
+    chats = {(row["profile"], row["chat"]): row for row in shown["chats"]}
+    assert list(chats) == [(name, service) for name in ("standard", "cloakradar") for service in services]
+    for (name, _), row in chats.items():
+        assert row["faults"] == []
+        assert row["alerts"] == rows[name, "healthy"]["expected"] == row["singles"] + row["counted"]
+        assert row["messages"] == row["singles"] + row["summaries"] + row["notices"] < 20
+        assert (row["throttled"], row["refused"]) == (0, 0)
+        assert " alerts in " in row["sample"]
+        assert (row["edits"] > 0) == (row["chat"] != "Slack")
+    assert sum(row["notices"] for row in chats.values()) == 2  # the two webhooks that were stopped
     assert list(terminal.folder.iterdir()) == []
 
 
@@ -84,6 +99,11 @@ def test_keeping_it(terminal: Terminal) -> None:
             if "export TOCSIN_" in line
         )
         asked = {"url": exported["URL"], "key": exported["KEY"]}
+        pages = re.findall(r"(http://\S+/)   # (\w+), as people see it", said.read_text())
+        assert [name for _, name in pages] == ["Slack", "Telegram", "Discord"]
+        for page, _ in pages:
+            assert httpx.get(page, trust_env=False).headers["content-type"].startswith("text/html")
+            assert " alerts in " in httpx.get(f"{page}messages.json", trust_env=False).text
         assert len(terminal.json("deliveries", "list", "--limit", 1000, **asked)) > 250
         assert terminal.json("send", "click.created", "--example", "--wait", **asked)["delivered"]
     finally:
@@ -203,6 +223,96 @@ def test_another_way_is_found() -> None:
     arrivals = [arrival(n, f"evt_{n % 2 + 1}", nth=n // 2 + 1) for n in range(6)]
     row = judged(arrivals, [delivery(f"evt_{n}", attempts=went) for n in (1, 2)], TWICE)
     assert "dlv_evt_1 should have gone 500, 503, 200 and went 500, 200" in row.faults
+
+
+# --- would it notice what goes wrong in a chat? --------------------------------------------------------------------
+
+WEBHOOK = {"id": "wh_1", "status": "active", "status_reason": "for a reason"}
+CHAT_SINGLES = [delivery(f"evt_{n}", digest_id=None, members=None, type="click.new") for n in (1, 2)]
+CHAT_MEMBERS = [
+    delivery(f"evt_{n}", "digested", digest_id="dig_9", members=None, type="click.new") for n in range(3, 1203)
+]
+DIGEST = delivery("evt_9999", digest_id=None, members=1200, type="tocsin.digest") | {"id": "dig_9"}
+CHAT_DELIVERIES = [*CHAT_SINGLES, *CHAT_MEMBERS, DIGEST]
+TEXTS = {"dlv_evt_1": "New Click", "dlv_evt_2": "New Click", "dig_9": "1,200 alerts in 5 seconds"}
+
+
+def posted(n: int, id_: str, *, at: int = 0, text: str | None = None) -> Shown:
+    """What stands in the chat after the body of this delivery."""
+    raw = Raw(method="POST", path="/", headers=(), body=id_.encode())
+    return Shown(id=str(n), at=Millis(at), chat="#x", blocks=(Text(plain(text or TEXTS.get(id_, "?"))),), raw=raw)
+
+
+CHAT_MESSAGES = [posted(n, id_) for n, id_ in enumerate(TEXTS)]
+
+
+def chat_judged(
+    deliveries: list[dict[str, Any]] = CHAT_DELIVERIES, messages: list[Shown] = CHAT_MESSAGES, **more: Any
+) -> ChatRow:
+    return judge_chat(
+        profile="standard",
+        chat="Slack",
+        webhook=more.get("webhook", WEBHOOK),
+        expected={f"evt_{n}" for n in range(1, 1203)},
+        deliveries=deliveries,
+        bodies={id_: id_ for id_ in TEXTS},
+        messages=messages,
+        refused=more.get("refused", ()),
+        window_s=5,
+        singles=more.get("singles", 2),
+    )
+
+
+def changed(id_: str, **fields: Any) -> list[dict[str, Any]]:
+    return [one | fields if one["id"] == id_ else one for one in CHAT_DELIVERIES]
+
+
+def test_a_chat_that_is_well_is_found_well() -> None:
+    """Two alerts of their own and a summary of 1,200 make 1,202."""
+    row = chat_judged()
+    assert row.faults == []
+    assert (row.alerts, row.messages, row.singles, row.counted, row.summaries) == (1202, 3, 2, 1200, 1)
+    assert row.sample == "1,200 alerts in 5 seconds"
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        ({"deliveries": CHAT_DELIVERIES[1:]}, "alerts: 1 are missing, such as that of evt_1"),
+        ({"deliveries": [*CHAT_DELIVERIES, CHAT_DELIVERIES[5]]}, "alerts: 1 are there twice"),
+        ({"deliveries": changed("dlv_evt_2", status="failed")}, "dlv_evt_2 should have succeeded and is failed"),
+        ({"deliveries": changed("dig_9", status="pending")}, "dig_9 should have succeeded and is pending"),
+        ({"deliveries": changed("dlv_evt_7", status="pending")}, "dlv_evt_7 is in dig_9 and is pending"),
+        ({"deliveries": changed("dlv_evt_7", digest_id="dig_8")}, "dlv_evt_7 is in dig_8, which is not there"),
+        ({"deliveries": changed("dig_9", members=1199)}, "dig_9 says 1199 and has 1200"),
+        ({"messages": CHAT_MESSAGES[1:]}, "the message of dlv_evt_1 is not in the chat as it was sent"),
+        ({"messages": [*CHAT_MESSAGES, posted(4, "dlv_evt_1")]}, "'New Click' came unforeseen"),
+        ({"messages": [*CHAT_MESSAGES[:2], posted(3, "dig_9", text="1,199 alerts in 5 seconds")]}, "stands for 1200"),
+        ({"messages": [posted(1, "dlv_evt_1", text="2 alerts in 1 second"), *CHAT_MESSAGES[1:]]}, "stands for 1;"),
+        ({"singles": 1}, "2 alerts were sent on their own in 1.0 s; the settings allow 1"),
+        ({"webhook": WEBHOOK | {"status": "disabled"}}, "should be active and is disabled (for a reason)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_chat_is_found(found: dict[str, Any], fault: str) -> None:
+    """Alerts that are lost or doubled, summaries that miscount, messages of nobody, and too many of them."""
+    assert any(fault in one for one in chat_judged(**found).faults), chat_judged(**found).faults
+
+
+def test_what_a_chat_refuses() -> None:
+    """Being too fast is counted; whatever else a service refuses is a fault."""
+    raw = Raw(method="POST", path="/", headers=(), body=b"")
+    refused = [
+        Refused(at=Millis(0), status=status, name=name, why="it is so", body="", raw=raw)
+        for status, name in ((429, "rate_limited"), (400, "invalid_blocks"))
+    ]
+    row = chat_judged(refused=refused)
+    assert (row.throttled, row.refused, row.faults) == (1, 1, ["refused as invalid_blocks: it is so"])
+
+
+def test_more_windows_allow_more() -> None:
+    """Of two windows twice as many may be sent on their own."""
+    later = [posted(n, id_, at=4_500 * n) for n, id_ in enumerate(TEXTS)]
+    assert chat_judged(messages=later, singles=1).faults == []
 
 
 # --- would it notice that something else fired? -------------------------------------------------------------------

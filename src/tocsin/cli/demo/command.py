@@ -31,12 +31,14 @@ def demo(*, keep: Flag = False, seed: int = 1, as_json: AsJson = False) -> int:
         as_json: Print JSON.
     """
     from tocsin import profiles
+    from tocsin.cli.demo.chats import STORY
     from tocsin.cli.demo.run import Demonstration
     from tocsin.cli.demo.scenario import retry_scale
     from tocsin.cli.demo.server import ServerProcess
 
     for part in PARTS:
         say(fill(f"{part.name} ({part.does}): {part.story}", _WIDE, subsequent_indent="  "))
+    say(fill(STORY, _WIDE, subsequent_indent="  "))
     say()
 
     async def show() -> int:
@@ -112,6 +114,11 @@ def _put(report: "Report", *, as_json: bool) -> None:
         _lines(report),
     )
     put_text("")
+    put_table(
+        ("profile", "chat", "alerts", "messages", "alone", "in summaries", "notices", "refused", ""),
+        _chat_lines(report),
+    )
+    put_text("")
     put_table(("", "also"), (("fail" if check.fault else "ok", check.what) for check in report.checks))
     put_text("")
     again = sum(row.duplicates for row in report.rows)
@@ -125,6 +132,7 @@ def _put(report: "Report", *, as_json: bool) -> None:
         f"All of it in {report.seconds:g} s: {'as the scenario says.' if report.ok else 'NOT as the scenario says.'}",
         style="bold green" if report.ok else "bold red",
     )
+    put_text("With --keep it all stays open, to look at the chats in a browser.")
 
 
 def _lines(report: "Report") -> Iterator[Sequence[object]]:
@@ -138,6 +146,23 @@ def _lines(report: "Report") -> Iterator[Sequence[object]]:
             f"{row.verified} of {row.requests}",
             ", ".join(f"{count} {state}" for state, count in row.states.items()),
             row.status,
+            "fail" if row.faults else "ok",
+        )
+        before = row.profile
+
+
+def _chat_lines(report: "Report") -> Iterator[Sequence[object]]:
+    before = None
+    for row in report.chats:
+        yield (
+            "" if row.profile == before else row.profile,
+            row.chat,
+            row.alerts,
+            row.messages,
+            row.singles,
+            f"{row.counted} in {row.summaries}",
+            row.notices,
+            row.throttled + row.refused,
             "fail" if row.faults else "ok",
         )
         before = row.profile
@@ -157,6 +182,9 @@ def _blame(report: "Report", server: "ServerProcess") -> None:
     for row in report.rows:
         for fault in row.faults:
             say(f"{row.profile}, {row.receiver} ({row.webhook}): {fault}")
+    for chat in report.chats:
+        for fault in chat.faults:
+            say(f"{chat.profile}, {chat.chat} ({chat.webhook}): {fault}")
     for check in report.checks:
         if check.fault:
             say(f"{check.what}: {check.fault}")
@@ -171,6 +199,8 @@ async def _keep(demonstration: "Demonstration", server: "ServerProcess", stop: a
     for tenant in demonstration.tenants:
         say(f"  export TOCSIN_KEY={_key(tenant.account)}   # the account {tenant.account['name']}")
     say(f"  export TOCSIN_ADMIN_KEY={server.operator_key}   # the operator's, where no TOCSIN_KEY is set")
+    for name, page in demonstration.chats.pages:
+        say(f"  {page}   # {name}, as people see it")
     say("  tocsin deliveries list")
     await stop.wait()
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from tocsin.cli.demo.chat_report import ChatRow
+from tocsin.cli.demo.faults import set_faults, shortened
 from tocsin.cli.demo.happenings import TrafficRow
 from tocsin.cli.demo.scenario import Fate, Part
 from tocsin.receiver.inbox.arrivals import Arrival
-
-_SHOWN = 3  # of many deliveries that went wrong, so many are told
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +46,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     duplicates_refused: int
     traffic: Sequence[TrafficRow]
     rows: Sequence[Row]
+    chats: Sequence[ChatRow]
     checks: Sequence[Check]
 
     @property
     def ok(self) -> bool:
-        faults = [row.faults for row in self.traffic] + [row.faults for row in self.rows]
+        faults = [row.faults for rows in (self.traffic, self.rows, self.chats) for row in rows]
         return not any(faults) and not any(check.fault for check in self.checks)
 
 
@@ -102,7 +103,7 @@ def judge_webhook(
 
 def _delivery_faults(fate: Fate, expected: Mapping[str, float], deliveries: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [delivery["event_id"] for delivery in deliveries]
-    faults = _set_faults("deliveries", expected.keys(), found)
+    faults = set_faults("deliveries", expected.keys(), found)
     wrong = []
     for delivery in deliveries:
         if delivery["status"] != fate.ends:
@@ -115,11 +116,11 @@ def _delivery_faults(fate: Fate, expected: Mapping[str, float], deliveries: Sequ
             if went != [(step.outcome, step.status_code) for step in fate.steps]:
                 shown = ", ".join(str(code or outcome) for outcome, code in went)
                 wrong.append(f"{delivery['id']} should have gone {', '.join(map(str, fate.steps))} and went {shown}")
-    return faults + _shortened(wrong)
+    return faults + shortened(wrong)
 
 
 def _arrival_faults(profile: str, fate: Fate, expected: Mapping[str, float], arrivals: Sequence[Arrival]) -> list[str]:
-    faults = _set_faults("arrivals", expected.keys(), {arrival.verdict.id or "?" for arrival in arrivals})
+    faults = set_faults("arrivals", expected.keys(), {arrival.verdict.id or "?" for arrival in arrivals})
     wrong = []
     counts: dict[str | None, int] = {}
     for arrival in arrivals:
@@ -136,24 +137,7 @@ def _arrival_faults(profile: str, fate: Fate, expected: Mapping[str, float], arr
         for id_, count in counts.items()
         if count != len(fate.steps)
     )
-    return faults + _shortened(wrong)
-
-
-def _set_faults(what: str, expected: Any, found: Any) -> list[str]:
-    faults = []
-    missing, unforeseen = set(expected) - set(found), set(found) - set(expected)
-    if missing:
-        faults.append(f"{what}: {len(missing)} are missing, such as that of {min(missing)}")
-    if unforeseen:
-        faults.append(f"{what}: {len(unforeseen)} were not foreseen, such as that of {min(unforeseen)}")
-    if len(found) != len(set(found)):
-        faults.append(f"{what}: {len(found) - len(set(found))} are there twice")
-    return faults
-
-
-def _shortened(faults: Sequence[str]) -> list[str]:
-    more = len(faults) - _SHOWN
-    return [*faults[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return faults + shortened(wrong)
 
 
 def _latency_ms(expected: Mapping[str, float], arrivals: Sequence[Arrival]) -> Sequence[float]:

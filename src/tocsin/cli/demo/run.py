@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import httpx
-
 from tocsin import profiles
+from tocsin.cli.demo.api import Api
+from tocsin.cli.demo.chat_report import ChatRow
+from tocsin.cli.demo.chats import Chats
 from tocsin.cli.demo.happenings import TrafficRow, happenings, judge_traffic
 from tocsin.cli.demo.report import Check, Report, Row, judge_webhook
 from tocsin.cli.demo.scenario import PARTS, Fate, Part
@@ -53,7 +54,8 @@ class Demonstration:
         self._seed = seed
         self._say = say
         self._inboxes = {part.name: Inbox(reply=_responder(part), kept=_KEPT) for part in PARTS}
-        self._http = httpx.AsyncClient(trust_env=False, timeout=30.0)
+        self._api = Api(server)
+        self.chats = Chats(self._api)
         self._accepted: dict[str, float] = {}  # event → instant of its 202
         self._accepted_types: dict[str, dict[str, str]] = {}  # account → event → type
         self._refused_duplicates = 0
@@ -62,7 +64,8 @@ class Demonstration:
         self._began_ms = SystemClock().now_ms()
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._api.close()
+        await self.chats.stop()
         await asyncio.gather(*(inbox.stop() for inbox in self._inboxes.values()))
 
     async def run(self) -> Report:
@@ -74,8 +77,9 @@ class Demonstration:
         began = time.monotonic()
         for inbox in self._inboxes.values():
             await inbox.start()
+        await self.chats.start()
         await self._server.start()
-        self._say(f"A server runs at {self._server.url}; {len(PARTS)} receivers listen.")
+        self._say(f"A server runs at {self._server.url}; {len(PARTS)} receivers listen, and the doubles of the chats.")
         for name in profiles.names():
             self.tenants.append(await self._move_in(profiles.load(name)))
         deadline = time.monotonic() + _SETTLE_S
@@ -98,19 +102,21 @@ class Demonstration:
         self._say(f"Receivers that hang are given up after {min(limits_s):g} to {max(limits_s):g} s, by the profile …")
         await self._await_fates(deadline)
         rows = [await self._judge(tenant, part) for tenant, part in self._played()]
+        chats = [row for tenant in self.tenants for row in await self._judge_chats(tenant)]
         return Report(
             seconds=round(time.monotonic() - began, 1),
             events=len(self._accepted),
             duplicates_refused=self._refused_duplicates,
             traffic=traffic,
             rows=rows,
-            checks=await self._checks(),
+            chats=chats,
+            checks=[*await self._checks(), self._told_of(chats)],
         )
 
     # --- set-up ---------------------------------------------------------------------------------------------------
 
     async def _move_in(self, profile: Profile) -> Tenant:
-        account = await self._call(
+        account = await self._api.call(
             self._server.operator_key,
             "POST",
             "/v1/accounts",
@@ -119,6 +125,7 @@ class Demonstration:
         self._accepted_types[account["id"]] = {}
         tenant = Tenant(profile, plan(profile, self._seed), account, {})
         await self._subscribe(tenant)
+        await self.chats.subscribe(profile, account["key"])
         return tenant
 
     async def _subscribe(self, tenant: Tenant) -> None:
@@ -131,7 +138,7 @@ class Demonstration:
                 asked["filter"] = f'event.timestamp >= timestamp("{rfc3339(self._began_ms)}")'
             if profile.make_secret(bytes) is None:
                 asked["secret"] = secrets.token_urlsafe(32)  # it signs only where its owner gives one
-            hook = await self._call(tenant.account["key"], "POST", "/v1/webhooks", asked)
+            hook = await self._api.call(tenant.account["key"], "POST", "/v1/webhooks", asked)
             tenant.webhooks[part.name] = {**hook, "secret": asked.get("secret") or hook["secret"]}
             inbox.trust(tenant.webhooks[part.name]["secret"], path=path)
 
@@ -156,7 +163,7 @@ class Demonstration:
         return rows
 
     async def _post_activities(self, tenant: Tenant, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        answer = await self._call(tenant.account["key"], "POST", "/v1/activity", {"activities": bodies})
+        answer = await self._api.call(tenant.account["key"], "POST", "/v1/activity", {"activities": bodies})
         results: list[Mapping[str, Any]] = answer["results"]
         refused = next((result for result in results if "error" in result), None)
         if refused is not None:
@@ -169,14 +176,14 @@ class Demonstration:
         async def publisher() -> None:
             while waiting:
                 event = waiting.pop()
-                self._take(tenant, await self._call(tenant.account["key"], "POST", "/v1/events", event.body()))
+                self._take(tenant, await self._api.call(tenant.account["key"], "POST", "/v1/events", event.body()))
 
         await asyncio.gather(*(publisher() for _ in range(_AT_ONCE)))
 
     async def _publish_in_batches(self, tenant: Tenant, events: Sequence[Planned]) -> None:
         for at in range(0, len(events), _BATCH):
             body = {"events": [event.body() for event in events[at : at + _BATCH]]}
-            answer = await self._call(tenant.account["key"], "POST", "/v1/events/batch", body)
+            answer = await self._api.call(tenant.account["key"], "POST", "/v1/events/batch", body)
             for result in answer["results"]:
                 if result["status"] != "accepted":
                     raise Failure(FAILED, f"an event of a batch was {result['status']}: {result.get('error')}")
@@ -184,7 +191,7 @@ class Demonstration:
 
     async def _publish_again(self, tenant: Tenant, events: Sequence[Planned]) -> None:
         for event in events:
-            receipt = await self._call(tenant.account["key"], "POST", "/v1/events", event.body())
+            receipt = await self._api.call(tenant.account["key"], "POST", "/v1/events", event.body())
             self._refused_duplicates += bool(receipt["duplicate"]) and receipt["id"] in self._accepted
 
     def _take(self, tenant: Tenant, receipt: Mapping[str, Any]) -> None:
@@ -205,9 +212,13 @@ class Demonstration:
     async def _await_fates(self, deadline: float) -> None:
         """Until every delivery has ended, or waits where it must; those are then cancelled."""
         left = list(self._played())
-        while left and time.monotonic() < deadline:
+        talking = list(self.tenants)
+        while (left or talking) and time.monotonic() < deadline:
             left = [(tenant, part) for tenant, part in left if not await self._has_ended(tenant, part)]
-            if left:
+            talking = [
+                tenant for tenant in talking if not await self.chats.have_ended(tenant.profile, tenant.account["key"])
+            ]
+            if left or talking:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _has_ended(self, tenant: Tenant, part: Part) -> bool:
@@ -217,7 +228,7 @@ class Demonstration:
             waiting = await self._deliveries(tenant, part, status=status)
             if status == "retrying" and fate.held:
                 for delivery in waiting:
-                    await self._call(tenant.account["key"], "POST", f"/v1/deliveries/{delivery['id']}/cancel")
+                    await self._api.call(tenant.account["key"], "POST", f"/v1/deliveries/{delivery['id']}/cancel")
             elif waiting:
                 done = False
         if done:
@@ -241,6 +252,10 @@ class Demonstration:
             deliveries=await self._details(tenant, part, fate),
             arrivals=[arrival for arrival in self._inboxes[part.name].history if arrival.path == path],
         )
+
+    async def _judge_chats(self, tenant: Tenant) -> Sequence[ChatRow]:
+        expected = self._accepted_types[tenant.account["id"]]
+        return await self.chats.judge(tenant.profile, tenant.account["key"], expected)
 
     def _expected(self, tenant: Tenant, part: Part, fate: Fate) -> Mapping[str, float]:
         types = self._accepted_types[tenant.account["id"]]
@@ -284,6 +299,15 @@ class Demonstration:
         ]
         return checks
 
+    def _told_of(self, chats: Sequence[ChatRow]) -> Check:
+        wrong = [
+            f"{tenant.profile.name}: {told} notices"
+            for tenant in self.tenants
+            if (rows := [row for row in chats if row.profile == tenant.profile.name])
+            and (told := sum(row.notices for row in rows)) != (_gone_ends_as(tenant.profile) != "active")
+        ]
+        return Check("of each webhook that was stopped, one of the account's chats is told", "; ".join(wrong) or None)
+
     def _forged(self) -> str | None:
         for tenant in self.tenants:
             path = _path(tenant.profile, PARTS[0])
@@ -313,22 +337,16 @@ class Demonstration:
         asked = {"url": self._inboxes[PARTS[0].name].url("/more"), "events": ["*"], "enabled": False}
         key = tenant.account["key"]
         for _ in range(most - len(tenant.webhooks)):
-            await self._call(key, "POST", "/v1/webhooks", asked)
-        answer = await self._ask(key, "POST", "/v1/webhooks", asked)
+            await self._api.call(key, "POST", "/v1/webhooks", asked)
+        answer = await self._api.ask(key, "POST", "/v1/webhooks", asked)
         code = answer.json().get("code")
         return None if code == "webhook_limit" else f"it was answered {answer.status_code} {code}"
 
     # --- the API --------------------------------------------------------------------------------------------------
 
     async def _deliveries(self, tenant: Tenant, part: Part, **where: str) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        query = {"webhook": tenant.webhooks[part.name]["id"], "limit": "250", **where}
-        while True:
-            page = await self._get(tenant, "/v1/deliveries", query)
-            found.extend(page["data"])
-            if not page["has_more"]:
-                return found
-            query["cursor"] = page["next_cursor"]
+        query = {"webhook": tenant.webhooks[part.name]["id"], **where}
+        return await self._api.all(tenant.account["key"], "/v1/deliveries", query)
 
     async def _details(self, tenant: Tenant, part: Part, fate: Fate) -> list[Mapping[str, Any]]:
         """The deliveries, with their attempts where there should be several; read again if the list shows a change."""
@@ -343,30 +361,8 @@ class Demonstration:
             detailed.append(known)
         return detailed
 
-    async def _get(self, tenant: Tenant, path: str, query: Mapping[str, str] | None = None) -> Any:
-        return await self._call(tenant.account["key"], "GET", path, query=query)
-
-    async def _call(
-        self, key: str, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
-    ) -> Any:
-        answer = await self._ask(key, method, path, body, query)
-        if answer.status_code >= 300:
-            raise Failure(FAILED, f"{method} {path} was answered {answer.status_code}: {answer.text[:1000]}")
-        return answer.json()
-
-    async def _ask(
-        self, key: str, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        try:
-            return await self._http.request(
-                method,
-                self._server.url + path,
-                headers={"Authorization": f"Bearer {key}"},
-                json=body,
-                params=query,
-            )
-        except httpx.HTTPError as error:
-            raise Failure(FAILED, f"{method} {path}: no answer: {error or type(error).__name__}") from None
+    async def _get(self, tenant: Tenant, path: str) -> Any:
+        return await self._api.get(tenant.account["key"], path)
 
 
 def _gone_ends_as(profile: Profile) -> str:

@@ -85,19 +85,21 @@ def stops_by_itself(profile: Profile) -> bool:
 
 def _varied(profile: Profile, name: str, luck: random.Random, number: int) -> Planned:
     entry = profile.catalogue[name]
-    data = _vary(entry.event_type.example, luck)
+    data = _vary(entry.event_type.example, luck, luck.randrange(len(_NAMES)))
     if not entry.validator.is_valid(data):
         data = entry.event_type.example
     return Planned(type=name, data=data, external_id=f"demo-{name}-{number}")
 
 
-def _vary(value: Any, luck: random.Random, key: str = "") -> Any:
+def _vary(value: Any, luck: random.Random, campaign: int, key: str = "", within: str = "") -> Any:
+    """The same with other ids and names; those of the campaign are one of a few, as they are where ads are bought."""
     if isinstance(value, Mapping):
-        return {name: _vary(one, luck, name) for name, one in value.items()}
+        return {name: _vary(one, luck, campaign, name, key) for name, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_vary(one, luck, key) for one in value]
+        return [_vary(one, luck, campaign, key, within) for one in value]
+    is_campaign = key.startswith("campaign") or within == "campaign"
     if isinstance(value, str) and value and (key == "id" or key.endswith(("_id", "Id"))):
-        return f"{value}-{luck.getrandbits(32):08x}"
+        return f"{value}-{campaign}" if is_campaign else f"{value}-{luck.getrandbits(32):08x}"
     if isinstance(value, str) and (key == "name" or key.endswith(("_name", "Name"))):
-        return luck.choice(_NAMES)
+        return _NAMES[campaign] if is_campaign else luck.choice(_NAMES)
     return value
