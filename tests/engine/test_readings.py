@@ -299,7 +299,7 @@ def test_no_key_of_a_pace_holds_a_credential():
 
 
 def told(stopped: Webhook, *others: Webhook):
-    view = AccountView(Snapshot(account=ACCOUNT, event_types=(), webhooks=(stopped, *others)), VAULT)
+    view = AccountView(Snapshot(account=ACCOUNT, event_types=(), webhooks=(stopped, *others)), VAULT, None)
     return announcement(view, stopped, WebhookState.DISABLED, "the bot was blocked", NOW, IdSource(_Clock()))
 
 
