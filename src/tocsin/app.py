@@ -89,6 +89,7 @@ class App:
             id_source=id_source,
             metrics=metrics,
             public_url=settings.public_url,
+            links=links,
         )
         self.caretaker = Caretaker(
             journal=store.journal,
@@ -189,6 +190,8 @@ class App:
             openings=self.openings,
             activities=self.activities,
             keyring=self.keyring,
+            outbox=self.mailer,
+            links=links,
             clock=clock,
             id_source=id_source,
         )

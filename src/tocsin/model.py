@@ -101,6 +101,12 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: float | None = None  # deliveries a second
     max_in_flight: int | None = None
     options: Mapping[str, object] = msgspec.field(default_factory=dict)
+    confirmed_at: Millis | None = None  # when whoever reads at its address agreed; of channels that ask
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Mail goes to people who may have no part in Tocsin: only to those who agreed."""
+        return self.channel == "email" and self.confirmed_at is None
 
 
 class WebhookSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,15 +141,18 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticeKind(StrEnum):
-    """What a webhook's owner is told. The two that end it are named as the state that it is then in."""
+    """What a webhook's owner is told, or its reader asked. The two that end it are named as the state that it is then
+    in.
+    """
 
     FAILING = "failing"
     DISABLED = "disabled"
     FAILED = "failed"
+    CONFIRM = "confirm"  # goes to the webhook's own address
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """An e-mail to a webhook's owner that is still to be sent. Holds what happened; whom to tell, and how the webhook
+    """An e-mail about a webhook that is still to be sent. Holds what happened; whom to tell, and how the webhook
     is called, is read when it is sent.
     """
 

@@ -328,7 +328,9 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     ),
     "caretaking_failed": LogSpec("A webhook's state could not be written; the next attempt tries again.", _WHY),
     # e-mail to the owners of webhooks
-    "notice_sent": LogSpec("The mail server took an e-mail.", {**_NOTICE, "kind": "failing, disabled or failed"}),
+    "notice_sent": LogSpec(
+        "The mail server took an e-mail.", {**_NOTICE, "kind": "failing, disabled, failed or confirm"}
+    ),
     "notice_postponed": LogSpec(
         "The mail server did not take an e-mail; it is tried again.", {**_NOTICE, **_WHY, "wait_s": "seconds"}
     ),

@@ -17,6 +17,7 @@ from tocsin.engine.mail_door import MailDoor
 from tocsin.engine.mail_server import MailServer
 from tocsin.engine.mailer import Mailer
 from tocsin.model import Account, Notice, NoticeKind, Webhook, WebhookState
+from tocsin.security.links import Links
 from tocsin.store.port import WebhookEdit
 from tocsin.telemetry import Metrics
 
@@ -58,6 +59,7 @@ class Desk:
             id_source=self.world.ids,
             metrics=self.metrics,
             public_url="https://tocsin.example.com/",
+            links=Links(bytes(32), "https://tocsin.example.com/"),
         )
         return self.mailer
 

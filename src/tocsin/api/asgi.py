@@ -4,7 +4,7 @@ import re
 
 from starlette.routing import Route, Router
 
-from tocsin.api import pages, postbacks, routes
+from tocsin.api import links, pages, postbacks, routes
 from tocsin.api.bodies import Bodies
 from tocsin.api.endpoint import Endpoint, NotRouted
 from tocsin.api.operations import Operation
@@ -28,7 +28,11 @@ def make_asgi(services: Services, bodies: Bodies | None = None) -> Asgi:
     bodies = bodies or Bodies()
     routed = [Route(_pattern(path), Endpoint(services, bodies, methods)) for path, methods in by_path.items()]
     router = Router(
-        [*routed, Route(postbacks.PATH, postbacks.Postbacks(services, bodies))],
+        [
+            *routed,
+            Route(postbacks.PATH, postbacks.Postbacks(services, bodies)),
+            Route(links.PATH, links.LinkPages(services, bodies)),
+        ],
         redirect_slashes=False,
         default=NotRouted(services, routes.SURFACES),
     )

@@ -209,6 +209,27 @@ CODES: Mapping[str, Cause] = {
         "Only webhooks of the channel standard sign, and have a secret.",
         "Nothing needs to be done: what a chat gets is trusted for its address, which is kept secret.",
     ),
+    "not_confirmed": Cause(
+        409,
+        "The address is not confirmed yet",
+        "An e-mail webhook sends nothing until whoever reads at its address has agreed, and nothing more once they "
+        "have unsubscribed.",
+        "Follow the link in the mail that went there, or give its code to POST /v1/webhooks/{id}/confirm; without a "
+        "code that sends the mail again.",
+    ),
+    "no_confirmation": Cause(
+        409,
+        "Nobody needs to be asked",
+        "The webhook's address is confirmed, or its channel asks for no confirmation.",
+        "Nothing needs to be done; enable the webhook if it is disabled.",
+    ),
+    "confirmation_paced": Cause(
+        409,
+        "An address was asked a moment ago",
+        "Confirmations go to people who have asked for nothing: one a minute for a webhook, twenty an hour for an "
+        "account.",
+        "Wait, and look for the first mail among the spam.",
+    ),
     "key_in_use": Cause(
         409,
         "The key is the one that you ask with",
@@ -314,6 +335,12 @@ CODES: Mapping[str, Cause] = {
         "A custom header is refused",
         "At most 20 headers; not those that frame the request, sign it, or belong to the connection.",
         "Each entry of errors names one header and why.",
+    ),
+    "code_invalid": Cause(
+        422,
+        "The code confirms nothing",
+        "It is not one that was sent to this webhook's present address, or it is older than a week.",
+        "Copy the code or the link from the newest mail; POST /v1/webhooks/{id}/confirm without a code sends another.",
     ),
     "option_invalid": Cause(
         422,

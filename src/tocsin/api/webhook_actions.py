@@ -1,6 +1,9 @@
 """What can be done with a webhook: tested, switched, muted, given a new secret, previewed."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from tocsin.api import attempts, wire
 from tocsin.api.attempts import AttemptShown
@@ -19,6 +22,18 @@ class WebhookEnabled(WebhookShown, frozen=True, kw_only=True):
     """`dropped`: how many deliveries that it held were cancelled."""
 
     dropped: int
+
+
+class WebhookConfirmed(WebhookShown, frozen=True, kw_only=True):
+    """`mail_sent`: whoever reads at its address was asked once more."""
+
+    mail_sent: bool
+
+
+class ConfirmAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`code`: from the mail that went to the webhook's address, or its whole link; left out: the mail is sent again."""
+
+    code: Annotated[str, Meta(max_length=2_048)] | None = None
 
 
 class TestAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +84,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     body=TestAsked,
     body_example={"type": "click.created"},
     answers=(Answer(200, AttemptShown, "The attempt as it went", {**attempts.EXAMPLE, "trigger": "test"}),),
-    problems=("unknown_event_type",),
+    problems=("unknown_event_type", "not_confirmed"),
 )
 async def test_webhook(call: Call) -> Reply:
     """Send a test.
@@ -88,6 +103,7 @@ async def test_webhook(call: Call) -> Reply:
     body=EnableAsked,
     body_example={"held": "resume"},
     answers=(Answer(200, WebhookEnabled, "The webhook as it is now", {**EXAMPLE, "dropped": 0}),),
+    problems=("not_confirmed", "changed_meanwhile"),
 )
 async def enable_webhook(call: Call) -> Reply:
     """Enable a webhook.
@@ -125,6 +141,44 @@ async def disable_webhook(call: Call) -> Reply:
         call.actor, call.account_id, webhook_id_of(call), call.body.reason
     )
     return Reply(200, WebhookShown(**fields(call, webhook)))
+
+
+@operation(
+    "POST",
+    "/v1/webhooks/{webhook_id}/confirm",
+    access=Access.MANAGE,
+    body=ConfirmAsked,
+    body_example={"code": "AQ…"},
+    answers=(
+        Answer(
+            200,
+            WebhookConfirmed,
+            "The webhook as it is now",
+            {
+                **EXAMPLE,
+                "url": "mailto:you@example.com",
+                "channel": "email",
+                "headers": {},
+                "confirmed_at": "2026-01-01T00:00:00.000Z",
+                "mail_sent": False,
+            },
+        ),
+    ),
+    problems=("code_invalid", "no_confirmation", "confirmation_paced", "changed_meanwhile"),
+)
+async def confirm_webhook(call: Call) -> Reply:
+    """Confirm an e-mail address.
+
+    The code comes with the mail that was sent to the webhook's address, whose link does the same. A webhook that was
+    waiting for it becomes active. Without a code the mail is sent again.
+    """
+    asked: ConfirmAsked = call.body
+    readers = call.services.control.readers
+    if asked.code is None:
+        webhook = await readers.ask_again(call.actor, call.account_id, webhook_id_of(call))
+    else:
+        webhook = await readers.confirm(call.actor, call.account_id, webhook_id_of(call), asked.code)
+    return Reply(200, WebhookConfirmed(**fields(call, webhook), mail_sent=asked.code is None))
 
 
 @operation(
@@ -233,6 +287,7 @@ OPERATIONS = (
     test_webhook,
     enable_webhook,
     disable_webhook,
+    confirm_webhook,
     mute_webhook,
     rotate_secret,
     activate_secret,

@@ -36,6 +36,7 @@ EXAMPLE: dict[str, Any] = {
     "status_reason": None,
     "status_since": "2026-01-01T00:00:00.000Z",
     "muted_until": None,
+    "confirmed_at": None,
     "secret_overlap_until": None,
     "public_key": None,
     "created_at": "2026-01-01T00:00:00.000Z",
@@ -46,6 +47,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - the specificat
 
 class WebhookShown(msgspec.Struct, frozen=True, kw_only=True):
     """Never a secret: values of custom headers are masked. `enabled`: its status is `active`.
+    `confirmed_at`: when whoever reads at its e-mail address agreed.
     `secret_overlap_until`: until then the secret before a rotation counts too. `public_key`: of an ed25519 secret
     (`whsk_…`), what its receiver verifies with.
     """
@@ -66,6 +68,7 @@ class WebhookShown(msgspec.Struct, frozen=True, kw_only=True):
     status_reason: str | None
     status_since: Instant
     muted_until: Instant | None
+    confirmed_at: Instant | None
     secret_overlap_until: Instant | None
     public_key: str | None
     created_at: Instant
@@ -105,6 +108,7 @@ def fields(call: Call, webhook: Webhook) -> dict[str, Any]:
         "status_reason": webhook.status_reason,
         "status_since": rfc3339(webhook.status_since),
         "muted_until": wire.instant(webhook.muted_until) if muted else None,
+        "confirmed_at": wire.instant(settings.confirmed_at),
         "secret_overlap_until": wire.instant(signing.overlap_until),
         "public_key": signing.public_key,
         "created_at": rfc3339(webhook.created_at),
@@ -131,6 +135,7 @@ def webhook_id_of(call: Call) -> WebhookId:
         "option_invalid",
         "secret_invalid",
         "webhook_limit",
+        "confirmation_paced",
     ),
     makes="webhook_id",
     secret_keys=("secret",),
@@ -187,6 +192,8 @@ async def get_webhook(call: Call) -> Reply:
         "header_refused",
         "secret_invalid",
         "option_invalid",
+        "not_confirmed",
+        "confirmation_paced",
         "changed_meanwhile",
     ),
 )

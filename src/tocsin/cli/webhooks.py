@@ -252,6 +252,22 @@ def disable(webhook: str, /, *, reason: str | None = None, as_json: AsJson = Fal
 
 
 @app.command
+def confirm(webhook: str, code: str | None = None, /, *, as_json: AsJson = False, at: Connection = HERE) -> None:
+    """Confirm the address of an e-mail webhook, or have whoever reads there asked again.
+
+    Args:
+        webhook: Its id (wh_…).
+        code: From the mail that went to its address, or that mail's link; without it the mail is sent again.
+        as_json: Print JSON.
+    """
+    with Client(at) as client:
+        found = client.post(f"{_path(webhook)}/confirm", _given(code=code))
+    _put(found, as_json=as_json)
+    if found["mail_sent"]:
+        say("The mail was sent again.")
+
+
+@app.command
 def mute(webhook: str, hours: float, /, *, as_json: AsJson = False, at: Connection = HERE) -> None:
     """Hold a webhook's deliveries for some hours.
 
@@ -388,7 +404,7 @@ def _put(webhook: dict[str, Any], *, as_json: bool) -> None:
         put_json(webhook)
         return
     now = time.time()
-    instants = ("status_since", "muted_until", "secret_overlap_until", "created_at", "updated_at")
+    instants = ("status_since", "muted_until", "confirmed_at", "secret_overlap_until", "created_at", "updated_at")
     put_pairs(
         {
             name: ago(value, now) if name in instants and value else value

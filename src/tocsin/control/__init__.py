@@ -11,19 +11,23 @@ from tocsin.clock import Clock
 from tocsin.control.accounts import AccountControl
 from tocsin.control.alerts import AlertControl
 from tocsin.control.campaigns import CampaignControl
+from tocsin.control.consent import Consent
 from tocsin.control.event_types import EventTypeControl
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
 from tocsin.control.postback_tokens import PostbackTokenControl
+from tocsin.control.readers import ReaderControl
 from tocsin.control.visitors import VisitorControl
 from tocsin.control.webhooks import WebhookControl
 from tocsin.engine.activities import Activities
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.health import Outbox
 from tocsin.engine.openings import Openings
 from tocsin.engine.resolver import Resolver
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
+from tocsin.security.links import Links
 from tocsin.security.vault import Vault
 from tocsin.store.port import Store
 
@@ -39,6 +43,7 @@ class Control:
     keyring: Keyring
     event_types: EventTypeControl
     webhooks: WebhookControl
+    readers: ReaderControl
     visitors: VisitorControl
     alerts: AlertControl
     trade: CampaignControl
@@ -57,9 +62,24 @@ class Control:
         openings: Openings,
         activities: Activities,
         keyring: Keyring,
+        outbox: Outbox,
+        links: Links,
         clock: Clock,
         id_source: IdSource,
     ) -> Self:
+        consent = Consent(outbox, clock)
+        webhooks = WebhookControl(
+            webhooks=store.webhooks,
+            records=store.records,
+            vault=vault,
+            guard=guard,
+            resolver=resolver,
+            directory=directory,
+            dispatcher=dispatcher,
+            clock=clock,
+            id_source=id_source,
+            consent=consent,
+        )
         keys = KeyControl(keys=store.keys, keyring=keyring, clock=clock, id_source=id_source)
         return cls(
             accounts=AccountControl(
@@ -78,16 +98,14 @@ class Control:
             event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, clock=clock),
             trade=CampaignControl(activities=activities, triggers=store.triggers, clock=clock),
             visitors=VisitorControl(erasure=store.erasure, clock=clock),
-            webhooks=WebhookControl(
+            webhooks=webhooks,
+            readers=ReaderControl(
+                control=webhooks,
                 webhooks=store.webhooks,
-                records=store.records,
-                vault=vault,
-                guard=guard,
-                resolver=resolver,
-                directory=directory,
-                dispatcher=dispatcher,
+                accounts=store.accounts,
+                consent=consent,
+                links=links,
                 clock=clock,
-                id_source=id_source,
             ),
             alerts=AlertControl(activities=activities, clock=clock, id_source=id_source),
         )

@@ -20,16 +20,19 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """A principal in one request, or the system itself (`principal` None)."""
+    """A principal in one request, or one without a key (`principal` None)."""
 
     principal: Principal | None = None
     request_id: str | None = None
+    role: str = "system"  # of who has no principal
 
     @property
     def name(self) -> str:
-        """As the audit log shows it: ``operator``, ``key_…``, ``gateway`` or ``system``."""
+        """As the audit log shows it: ``operator``, ``key_…``, ``gateway``, ``system``, or ``reader``: who reads a
+        webhook's mails.
+        """
         if self.principal is None:
-            return "system"
+            return self.role
         if self.principal.account_id is None:
             return "operator"
         if self.principal.key_id is None:

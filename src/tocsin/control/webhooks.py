@@ -16,6 +16,7 @@ from tocsin.clock import Clock, Millis
 from tocsin.control import channels
 from tocsin.control import webhook_checks as checks
 from tocsin.control.actor import Actor
+from tocsin.control.consent import UNCONFIRMED, WAITS, Consent, check_confirmed, turned
 from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
@@ -28,6 +29,7 @@ from tocsin.ids import IdSource
 from tocsin.model import (
     AccountId,
     EventId,
+    Notice,
     Request,
     Webhook,
     WebhookId,
@@ -68,7 +70,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     chats: Mapping[str, Request]
 
 
-_Draft = tuple[WebhookSettings, WebhookSecrets]
+Draft = tuple[WebhookSettings, WebhookSecrets]
 
 
 class WebhookControl:
@@ -84,6 +86,7 @@ class WebhookControl:
         dispatcher: Dispatcher,
         clock: Clock,
         id_source: IdSource,
+        consent: Consent,
     ) -> None:
         self._webhooks = webhooks
         self._records = records
@@ -94,6 +97,7 @@ class WebhookControl:
         self._dispatcher = dispatcher
         self._clock = clock
         self._id_source = id_source
+        self._consent = consent
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -153,8 +157,8 @@ class WebhookControl:
         """The webhook and its secret (None where its profile works without one), which cannot be shown again.
 
         Raises:
-            Invalid: any value is at fault.
-            Conflict: `webhook_limit`.
+            Invalid: any value is at fault; or its channel is e-mail, and no mail server is set up.
+            Conflict: `webhook_limit`, `confirmation_paced`.
         """
         view = await self._directory.view(account_id)
         profile = view.profile
@@ -199,14 +203,25 @@ class WebhookControl:
             created_at=now,
             updated_at=now,
         )
+        notice = None
+        if webhook.settings.unconfirmed:
+            notice = self._consent.ask(webhook, now)
+            if new.enabled:
+                webhook = replace(webhook, state=WebhookState.DISABLED, status_reason=UNCONFIRMED)
         limit = MAX_WEBHOOKS if profile.limits.webhooks is None else profile.limits.webhooks
         change = actor.change(now, "webhook.created", ids.show("wh_", webhook_id), url=address.shown, events=new.events)
-        stored = await self._webhooks.add(webhook, limit, change)
-        self._tell(stored)
+        stored = await self._webhooks.add(webhook, limit, change, notice)
+        self.tell(stored, notice)
         return stored, secret
 
     async def change(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, patch: WebhookPatch) -> Webhook:
-        """Raises `Invalid`, `NotFound`, or `Conflict` (`changed_meanwhile`)."""
+        """Another e-mail address is asked anew, and the webhook waits for that.
+
+        Raises:
+            Invalid: any value is at fault.
+            NotFound: no such webhook.
+            Conflict: `changed_meanwhile`, `not_confirmed`, `confirmation_paced`.
+        """
         view = await self._directory.view(account_id)
         address = None
         if patch.url is not UNSET:
@@ -215,7 +230,7 @@ class WebhookControl:
         named = [name for name in patch.__struct_fields__ if getattr(patch, name) is not UNSET]
         events = None if patch.events is UNSET else checks.check_events(view, patch.events)
 
-        def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+        def draft(webhook: Webhook, secrets: WebhookSecrets) -> Draft:
             settings = webhook.settings
             options = merge_patch(settings.options, patch.options)
             channels.check_options(view, settings.channel, options)
@@ -237,6 +252,7 @@ class WebhookControl:
                 events=events or settings.events,
                 header_names=tuple(headers),
                 options=options,
+                confirmed_at=settings.confirmed_at if address is None or address.url == secrets.url else None,
                 **{
                     name: value
                     for name in ("name", "description", "filter", "rate_limit", "max_in_flight")
@@ -249,7 +265,7 @@ class WebhookControl:
         state = None
         if patch.enabled is not UNSET:
             state = WebhookState.ACTIVE if patch.enabled else WebhookState.DISABLED
-        return await self._edit(
+        return await self.edit(
             actor, account_id, webhook_id, draft, action="webhook.changed", state=state, detail={"changed": named}
         )
 
@@ -260,10 +276,14 @@ class WebhookControl:
 
         Returns:
             The webhook, and how many deliveries were dropped.
+
+        Raises:
+            NotFound: no such webhook.
+            Conflict: `not_confirmed`.
         """
-        await self.get(account_id, webhook_id)
+        check_confirmed((await self.get(account_id, webhook_id)).settings)
         dropped = await self._dispatcher.drop_held(webhook_id) if held == "drop" else 0
-        webhook = await self._edit(
+        webhook = await self.edit(
             actor,
             account_id,
             webhook_id,
@@ -275,7 +295,7 @@ class WebhookControl:
 
     async def disable(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId, reason: str) -> Webhook:
         """Events make no deliveries for it from now on; those that wait are held. Attempts under way may end."""
-        return await self._edit(
+        return await self.edit(
             actor, account_id, webhook_id, action="webhook.disabled", state=WebhookState.DISABLED, reason=reason
         )
 
@@ -283,7 +303,7 @@ class WebhookControl:
         """Holds its deliveries for so long; 0 ends it."""
         now = self._clock.now_ms()
         until = Millis(now + round(hours * 3_600_000)) if hours else Millis(0)
-        return await self._edit(
+        return await self.edit(
             actor, account_id, webhook_id, action="webhook.muted", muted_until=until, detail={"hours": hours}
         )
 
@@ -304,7 +324,7 @@ class WebhookControl:
             secret = profile.make_secret(random.token_bytes) or random.token_hex(32)
         now = self._clock.now_ms()
 
-        def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+        def draft(webhook: Webhook, secrets: WebhookSecrets) -> Draft:
             if webhook.settings.channel != "standard":
                 raise Conflict(f"{webhook.settings.channel} messages are not signed", code="not_signed")
             if secret == secrets.secret:
@@ -323,7 +343,7 @@ class WebhookControl:
             )
 
         detail = {"overlap_s": rotation.overlap_s}
-        webhook = await self._edit(actor, account_id, webhook_id, draft, action="webhook.secret_rotated", detail=detail)
+        webhook = await self.edit(actor, account_id, webhook_id, draft, action="webhook.secret_rotated", detail=detail)
         return webhook, secret
 
     async def activate_secret(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId) -> Webhook:
@@ -334,12 +354,12 @@ class WebhookControl:
         """
         now = self._clock.now_ms()
 
-        def draft(webhook: Webhook, secrets: WebhookSecrets) -> _Draft:
+        def draft(webhook: Webhook, secrets: WebhookSecrets) -> Draft:
             if secrets.overlap_until is None or now >= secrets.overlap_until:
                 raise Conflict("no rotation of its secret is under way", code="no_rotation")
             return webhook.settings, replace(secrets, previous_secret=None, overlap_until=None)
 
-        return await self._edit(actor, account_id, webhook_id, draft, action="webhook.secret_activated")
+        return await self.edit(actor, account_id, webhook_id, draft, action="webhook.secret_activated")
 
     async def remove(self, actor: Actor, account_id: AccountId, webhook_id: WebhookId) -> None:
         """It gets nothing any more; what waits for it is cancelled."""
@@ -347,61 +367,74 @@ class WebhookControl:
         change = actor.change(self._clock.now_ms(), "webhook.removed", ids.show("wh_", webhook_id))
         if not await self._webhooks.remove(account_id, webhook_id, change):
             raise NotFound("there is no such webhook")
-        self._tell(replace(webhook, deleted=True))
+        self.tell(replace(webhook, deleted=True))
 
-    # --- inside ---------------------------------------------------------------------------------------------------
-
-    async def _edit(
+    async def edit(
         self,
         actor: Actor,
         account_id: AccountId,
         webhook_id: WebhookId,
-        draft: Callable[[Webhook, WebhookSecrets], _Draft] | None = None,
+        draft: Callable[[Webhook, WebhookSecrets], Draft] | None = None,
         *,
         action: str,
         state: WebhookState | None = None,
         reason: str | None = None,
         muted_until: Millis | None = None,
         detail: Mapping[str, object] | None = None,
+        goes_on: bool = False,
     ) -> Webhook:
-        """Reads, drafts and writes, again where somebody else was faster. Nothing is written that changes nothing."""
+        """Reads, drafts and writes, again where somebody else was faster. Nothing is written that changes nothing.
+
+        Args:
+            goes_on: where the webhook only waited for its reader, it becomes active.
+        """
         subject = ids.show("wh_", webhook_id)
         for _ in range(_TRIES):
             webhook = await self.get(account_id, webhook_id)
-            settings, sealed = None, None
+            settings, sealed, notice = None, None, None
+            now = self._clock.now_ms()
             if draft is not None:
                 secrets = open_secrets(self._vault, webhook)
                 new_settings, new_secrets = draft(webhook, secrets)
                 settings = new_settings if new_settings != webhook.settings else None
                 if new_secrets != secrets:
                     sealed = seal_secrets(self._vault, account_id, webhook_id, new_secrets)
-            new_state = state if state is not webhook.state else None
-            if settings is None and sealed is None and new_state is None and muted_until is None:
+                if new_settings.unconfirmed and new_secrets.url != secrets.url:
+                    notice = self._consent.ask(replace(webhook, settings=new_settings), now)
+            if goes_on and webhook.status_reason in WAITS:
+                state = WebhookState.ACTIVE
+            turn = turned(webhook, settings or webhook.settings, state, reason, asked=notice is not None)
+            if settings is None and sealed is None and turn is None and muted_until is None:
                 return webhook
             edit = WebhookEdit(
                 if_version=webhook.version,
                 settings=settings,
                 sealed=sealed,
-                state=new_state,
-                status_reason=(reason or "disabled by its owner") if new_state is WebhookState.DISABLED else None,
+                state=None if turn is None else turn.state,
+                status_reason=None if turn is None else turn.reason,
                 muted_until=muted_until,
             )
-            change = actor.change(self._clock.now_ms(), action, subject, **(detail or {}))
+            change = actor.change(now, action, subject, **(detail or {}))
             try:
-                stored = await self._webhooks.change(account_id, webhook_id, edit, change)
+                stored = await self._webhooks.change(account_id, webhook_id, edit, change, notice)
             except Conflict as error:
                 if error.code != "changed_meanwhile":
                     raise
                 continue
             if stored is None:
                 raise NotFound("there is no such webhook")
-            self._tell(stored)
+            self.tell(stored, notice)
             return stored
         raise Conflict("the webhook keeps being changed by others; try again", code="changed_meanwhile")
 
-    def _tell(self, webhook: Webhook) -> None:
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def tell(self, webhook: Webhook, notice: Notice | None = None) -> None:
+        """Whoever sends to it, after a change; and whoever sends the notice that was written with it."""
         self._directory.forget(webhook.account_id)
         self._dispatcher.webhook_changed(webhook)
+        if notice is not None:
+            self._consent.asked(notice)
 
 
 def _preview(hook: WebhookView, event_id: EventId, type: str, timestamp: Millis, data: bytes, now: Millis) -> Preview:

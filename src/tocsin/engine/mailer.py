@@ -1,4 +1,4 @@
-"""Sends the notices that the store holds to the owners of webhooks, by e-mail.
+"""Sends the notices that the store holds by e-mail: to the owners of webhooks, and to readers who are to agree.
 
     change of a webhook ──one transaction──▶ notice ──due──▶ compose ──▶ mail server ──▶ removed
 
@@ -14,15 +14,19 @@ set up later must not begin with old news.
 import asyncio
 import logging
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from tocsin import failpoints, ids, profiles
+from tocsin.channels.mail_address import SCHEME
 from tocsin.clock import Clock, Millis
+from tocsin.engine.confirmation_mail import asks
 from tocsin.engine.mail_door import MailDoor
 from tocsin.engine.mail_server import Answer, Fate, MailTrouble, on_the_wire
 from tocsin.engine.notice_mail import compose
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.ids import IdSource
 from tocsin.model import Account, Notice, NoticeId, NoticeKind, Webhook, WebhookState
+from tocsin.security.links import Links
 from tocsin.store.port import Accounts, Notices, Webhooks
 from tocsin.telemetry import Metrics
 
@@ -62,6 +66,7 @@ class Mailer:
         id_source: IdSource,
         metrics: Metrics,
         public_url: str | None,
+        links: Links,
     ) -> None:
         self._door = door
         self._notices = notices
@@ -70,6 +75,7 @@ class Mailer:
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
+        self._links = links
         self._public_url = (public_url or "").rstrip("/")
         self._written = asyncio.Event()
         self._stopping = False
@@ -175,23 +181,29 @@ class Mailer:
         try:
             recipient = on_the_wire(to.address)
         except ValueError:
-            answer = Answer(Fate.REFUSED, "the account's notify_email is no address that a mail server takes")
+            answer = Answer(Fate.REFUSED, "the address is none that a mail server takes")
         else:
-            mail = compose(
-                notice,
-                to.account,
-                to.webhook,
-                sender=sender,
-                recipient=recipient,
-                public_url=self._public_url,
-                disabled_after_s=_disabled_after_s(to.account),
-            )
+            mail = self._worded(notice, to, sender, recipient)
             failpoints.reach("before_mail")
-            answer = await self._handed_in(recipient, mail.as_bytes())
+            answer = await self._handed_in(recipient, mail)
             failpoints.reach("after_mail")
         await self._settle(notice, answer)
         if not answer.well:
             raise MailTrouble(answer.reason)
+
+    def _worded(self, notice: Notice, to: "_Told", sender: str, recipient: str) -> bytes:
+        if notice.kind is NoticeKind.CONFIRM:
+            return asks(notice, to.account, to.webhook, links=self._links, sender=sender, recipient=recipient)
+        mail = compose(
+            notice,
+            to.account,
+            to.webhook,
+            sender=sender,
+            recipient=recipient,
+            public_url=self._public_url,
+            disabled_after_s=_disabled_after_s(to.account),
+        )
+        return mail.as_bytes()
 
     async def _handed_in(self, recipient: str, mail: bytes) -> Answer:
         try:
@@ -204,7 +216,12 @@ class Mailer:
         """Whom to tell, and of what; None where there is nobody, or nothing to tell any more."""
         webhook = await self._webhooks.get(notice.account_id, notice.webhook_id)
         account = await self._accounts.get(notice.account_id)
-        if webhook is None or account is None or account.notify_email is None:
+        if webhook is None or account is None:
+            return None
+        if notice.kind is NoticeKind.CONFIRM:
+            address = webhook.settings.url_shown.removeprefix(SCHEME)
+            return _Told(account, webhook, unquote(address)) if webhook.settings.unconfirmed else None
+        if account.notify_email is None:
             return None
         if notice.kind is NoticeKind.FAILING:
             still_so = webhook.state is WebhookState.ACTIVE

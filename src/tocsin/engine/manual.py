@@ -81,11 +81,14 @@ class Manual:
         Raises:
             NotFound: no such webhook.
             Invalid: no such event type.
+            Conflict: `not_confirmed`: whoever reads at its address has not agreed yet.
         """
         view = await self._directory.view(account_id)
         hook = view.webhooks.get(webhook_id)
         if hook is None:
             raise NotFound("there is no such webhook")
+        if hook.webhook.settings.unconfirmed:
+            raise Conflict("its address is not confirmed yet: nothing is sent there", code="not_confirmed")
         type = type or next((name for name in view.entries() if takes(hook.webhook.settings.events, name)), None)  # noqa: A001
         entry = view.entry(type) if type is not None else None
         if type is None or entry is None:

@@ -25,7 +25,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Who changed what: written to the audit log in the change's own transaction. Never holds a secret."""
 
     at: Millis
-    actor: str  # "operator", "key_…", "system"
+    actor: str  # "operator", "key_…", "system", "reader"
     action: str  # "webhook.created"
     subject: str  # "wh_…"
     detail: Mapping[str, object] = msgspec.field(default_factory=dict)
@@ -109,8 +109,10 @@ class Webhooks(Protocol):
     (`version`, `from_config`, `updated_at` are the store's to set).
     """
 
-    async def add(self, webhook: Webhook, limit: int | None, change: Change) -> Webhook:
-        """Raises `Conflict(code="webhook_limit")` where the account already has `limit` of them."""
+    async def add(self, webhook: Webhook, limit: int | None, change: Change, notice: Notice | None = None) -> Webhook:
+        """Keeps it, and the notice of it. Raises `Conflict(code="webhook_limit")` where the account already has `limit`
+        of them.
+        """
         ...
 
     async def get(self, account_id: AccountId, webhook_id: WebhookId) -> Webhook | None:

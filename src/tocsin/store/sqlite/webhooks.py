@@ -84,7 +84,7 @@ class SqliteWebhooks:
         self._writer = writer
         self._readers = readers
 
-    async def add(self, webhook: Webhook, limit: int | None, change: Change) -> Webhook:
+    async def add(self, webhook: Webhook, limit: int | None, change: Change, notice: Notice | None = None) -> Webhook:
         def write(db: WritingDatabase) -> Webhook:
             from_config = raise_config(db, webhook.account_id)
             if limit is not None and db.value(_WEBHOOK["count"], (webhook.account_id,)) >= limit:
@@ -95,6 +95,8 @@ class SqliteWebhooks:
                 (stored.id, stored.account_id, 1, stored.settings.channel, stored.sealed, stored.created_at),
             )
             _insert_version(db, stored)
+            if notice is not None:
+                put_notice(db, notice)
             record(db, stored.account_id, change)
             return stored
 
