@@ -140,8 +140,9 @@ def test_what_a_log_shows_of_it(start_server: StartServer, mail_host: MailHost) 
     assert (attempt["outcome"], attempt["status_code"]) == ("succeeded", 250)
     assert attempt["request"]["url"] == "mailto:reader@example.com"
     assert attempt["request"]["method"] == "MAIL"
-    assert token not in str(shown)
-    assert "/links/***" in str(shown)
+    told = str(shown).replace("=\\r\\n", "")  # quoted-printable breaks lines anywhere
+    assert token not in told
+    assert told.count("/links/***") == 3, "of the header, and of both parts"
     assert token not in server.log.read_text()
     assert hook
 

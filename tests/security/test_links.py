@@ -75,4 +75,8 @@ def test_what_a_link_grants_is_taken_out_of_logs():
     broken = f'see {url[:50]}=\r\n{url[50:]}\r\nnext <a href=3D"{url[:40]}=\r\n{url[40:]}">'.encode()
     hidden = b"https://tocsin.example.com/links/***"
     assert veiled_bytes(broken) == b"see " + hidden + b'\r\nnext <a href=3D"' + hidden + b'">'
-    assert veiled("nothing here") == "nothing here"
+    assert veiled("https://shop.example/links/summer-sale") == "https://shop.example/links/summer-sale"
+    assert url is not None
+    for at in range(len(url)):
+        hidden = veiled_bytes(f"{url[:at]}=\r\n{url[at:]}".encode()).replace(b"=\r\n", b"")
+        assert hidden == b"https://tocsin.example.com/links/***", at

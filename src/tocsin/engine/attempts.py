@@ -31,6 +31,7 @@ from tocsin.engine.settler import Settler
 from tocsin.errors import NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import DIGEST_TYPE, AccountId, Attempt, Outcome, OutcomeKind, Request, Trigger, WebhookId
+from tocsin.security.links import veiled_bytes
 from tocsin.store.port import Claimed, Settlement
 from tocsin.telemetry import Metrics
 
@@ -331,11 +332,16 @@ class _Started:
         self.share: Share | None = lane.share
 
 
-def kept_body(target: Target, request: Request) -> bytes | None:
+def kept_body(target: Target, request: Request, *, whole: bool = False) -> bytes | None:
     """What the log keeps of a request: a signed body can be rendered again from its event, a message only as long as
-    nobody has changed its settings.
+    nobody has changed its settings. Without what its links allow: whoever reads a log is not whom they were sent to.
+
+    Args:
+        whole: also what could be rendered again, but for the event, which nobody keeps.
     """
-    return None if target.webhook.settings.channel == "standard" else request.body
+    if target.webhook.settings.channel == "standard":
+        return request.body if whole else None
+    return veiled_bytes(request.body)
 
 
 def _message(reading: Reading | None) -> str | None:

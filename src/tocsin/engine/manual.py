@@ -191,7 +191,7 @@ class Manual:
             method=request.method,
             url_shown=hook.webhook.settings.url_shown,
             request_headers=masked(hook.target, request),
-            request_body=request.body if trigger is Trigger.TEST else kept_body(hook.target, request),
+            request_body=kept_body(hook.target, request, whole=trigger is Trigger.TEST),
             webhook_version=hook.webhook.version,
         )
 

@@ -31,8 +31,11 @@ _BODY = 31
 _LENGTH = 63  # characters of a token: 47 bytes in base64url, without padding
 
 
-# In a mail a token may be broken over lines (quoted-printable: an equals sign and a line break).
-_IN_TEXT = re.compile(rb"(/links/)(?:[A-Za-z0-9_-]|=\r\n)+")
+# In a mail a link may be broken over lines anywhere (quoted-printable: an equals sign and a line break).
+_BREAK = rb"(?:=\r\n)?"
+_IN_TEXT = re.compile(
+    rb"(%s)(?:%s[A-Za-z0-9_-]){%d}(?![A-Za-z0-9_-])" % (_BREAK.join(rb"%c" % c for c in PATH.encode()), _BREAK, _LENGTH)
+)
 
 
 class Purpose(IntEnum):
@@ -129,4 +132,4 @@ def veiled(text: str) -> str:
 
 
 def veiled_bytes(text: bytes) -> bytes:
-    return _IN_TEXT.sub(rb"\1***", text) if b"/links/" in text else text
+    return _IN_TEXT.sub(rb"\1***", text)
