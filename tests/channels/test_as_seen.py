@@ -7,9 +7,13 @@ import json
 import pytest
 
 from tests.channels.messages import AT, CONVERSION, HOSTILE, for_any_message
+from tocsin import profiles
 from tocsin.channels import CHATS
+from tocsin.channels.compose import compose
 from tocsin.channels.limits import clean, fit, web_url
 from tocsin.channels.message import Line, Message, Span, SpanKind, Tone
+from tocsin.channels.occasion import Occasion
+from tocsin.channels.options import ChatOptions
 from tocsin.receiver.doubles import discord_rules, discord_view, slack_rules, slack_view
 from tocsin.receiver.doubles.display import as_text, links_of, mentions_of
 
@@ -68,7 +72,9 @@ def test_nobody_is_called_and_only_our_links_can_be_followed_in_slack(message):
     seen = seen_in_slack(message)
     assert mentions_of(seen) == ()
     assert set(links_of(seen)) <= links_in(message)
-    seen_in_slack(message, OLDER)
+    older = seen_in_slack(message, OLDER)
+    assert mentions_of(older) == ()
+    assert set(links_of(older)) <= links_in(message)
 
 
 @for_any_message
@@ -109,3 +115,37 @@ def test_a_title_is_read_as_it_is(value):
     message = Message(title=value[:30], icon="", tone=Tone.INFO, at=AT)
     assert (clean(value[:30]) or "–") in read(seen_in_slack(message))
     assert (clean(value[:30]) or "–") in read(seen_in_discord(message))
+
+
+EVIL = "x*_`~|<!channel>@everyone[a](https://evil.example)\u202eשלום😀" * 300
+
+
+def spoiled(data):
+    """The same data with each text in it meaning no good, and lists thirty times as long."""
+    if isinstance(data, dict):
+        return {key: spoiled(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [spoiled(item) for item in data] * 30
+    return EVIL if isinstance(data, str) else data
+
+
+@pytest.mark.parametrize("name", profiles.names())
+@pytest.mark.parametrize("channel", SEEN)
+def test_every_event_type_of_every_profile_is_taken(channel, name):
+    """As its example has it, and with everything in it turned hostile: within all limits, calling nobody, leading
+    nowhere.
+    """
+    profile = profiles.load(name)
+    for entry in profile.catalogue.values():
+        for data in (entry.event_type.example, spoiled(entry.event_type.example)):
+            occasion = Occasion(
+                event_id="evt_1",
+                type=entry.event_type.name,
+                timestamp=AT,
+                data=data,
+                profile=profile,
+                account_name="Acme",
+            )
+            seen = SEEN[channel](compose(occasion, ChatOptions(), channel.replace("older", "slack")))
+            assert read(seen)
+            assert mentions_of(seen) == links_of(seen) == ()

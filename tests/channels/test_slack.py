@@ -307,9 +307,7 @@ def test_every_message_is_valid_by_slacks_own_models(message):
     assert sum(map(utf16, strings(attachment["blocks"]))) <= 20_000
 
 
-OURS = re.compile(
-    r"<(?:https?://[^<>|]+\|[^<>|\n]+(?:\|[^<>\n]*)?|!date\^[0-9]+\^\{date_short_pretty\} \{time\}\|[0-9 :-]+ UTC)>"
-)
+OURS = re.compile(r"<(?:https?://[^<>|]+\|[^<>|\n]+|!date\^[0-9]+\^\{date_short_pretty\} \{time\}\|[0-9 :-]+ UTC)>")
 
 
 @for_any_message
@@ -359,7 +357,7 @@ def test_older_fields_mention_nobody():
     """Mentions and links that others read in Markdown are broken by a zero-width space."""
     line = Line(label="Name", value="@all [bank](https://evil.example) <!channel>")
     (field,) = attachment_of(Message(title="T", icon="", tone=Tone.INFO, at=AT, lines=(line,)), MATTERMOST)["fields"]
-    assert field["value"] == "@\u200ball [bank]\u200b(https://evil.example) &lt;!channel&gt;"
+    assert field["value"] == "@\u200ball [bank]\u200b(https:\u200b//evil.example) &lt;!channel&gt;"
 
 
 @for_any_message
@@ -503,8 +501,9 @@ def test_no_reason_holds_the_credential():
     assert "no hook *** here" in reading.reason
 
 
-def test_a_label_like_markup_is_spelled_with_its_address():
+@pytest.mark.parametrize("label", ["*see*", "a|b", "https://bank.example"])
+def test_a_label_like_markup_is_spelled_with_its_address(label):
     """As no label of a link can be escaped either."""
-    message = Message(title="T", icon="", tone=Tone.INFO, at=AT, link=Link(label="*see*", url="https://x.example/a"))
-    assert blocks_of(message)[1]["text"]["text"] == "*see*: https://x.example/a"
+    message = Message(title="T", icon="", tone=Tone.INFO, at=AT, link=Link(label=label, url="https://x.example/a"))
+    assert blocks_of(message)[1]["text"]["text"] == f"{label}: https://x.example/a"
     assert blocks_of(message)[1]["text"]["type"] == "plain_text"

@@ -156,9 +156,15 @@ def _text(spans: Sequence[Span]) -> dict[str, Any] | None:
     pieces = _pieces(spans)
     if not "".join(span.text for span in pieces).strip():
         return None
-    if any(("`" in span.text) if span.kind is SpanKind.CODE else _MARKUP.search(span.text) for span in pieces):
+    if any(map(_is_risky, pieces)):
         return _plain("".join(_spelled(span) for span in pieces).strip())
     return _mrkdwn("".join(_marked(span) for span in pieces).strip())
+
+
+def _is_risky(span: Span) -> bool:
+    if span.kind is SpanKind.CODE:
+        return "`" in span.text
+    return _MARKUP.search(span.text) is not None or (bool(span.url) and "|" in span.text)
 
 
 def _pieces(spans: Sequence[Span]) -> list[Span]:
@@ -211,7 +217,8 @@ def _last_blocks(message: Message) -> list[dict[str, Any]]:
 
 def _link(link: Link, url: str) -> dict[str, Any]:
     label = fit(link.label, _MAX_HEADER, _escaped_size) or url
-    return _plain(f"{label}: {url}") if _MARKUP.search(label) else _mrkdwn(f"<{_escaped(url)}|{_escaped(label)}>")
+    is_risky = _MARKUP.search(label) is not None or "|" in label
+    return _plain(f"{label}: {url}") if is_risky else _mrkdwn(f"<{_escaped(url)}|{_escaped(label)}>")
 
 
 def _date(message: Message) -> str:
@@ -226,8 +233,8 @@ def _date(message: Message) -> str:
 def _older_attachment(message: Message) -> dict[str, Any]:
     """The fields that attachments had before blocks: what Mattermost, Rocket.Chat and others take.
 
-    They read Markdown of their own kinds in it, mentions too. None can be escaped in all of them: mentions and links
-    are broken by a zero-width space.
+    They read Markdown of their own kinds in it, mentions too. None can be escaped in all of them: mentions, links
+    and addresses are broken by a zero-width space.
     """
     room = _MAX_ALL - _MAX_HEADER - _MAX_CONTEXT
     fields: list[dict[str, Any]] = []
@@ -278,7 +285,7 @@ def _cleaned(spans: Sequence[Span]) -> list[Span]:
 
 
 def _broken(text: str) -> str:
-    return _escaped(text.replace("@", "@\u200b").replace("](", "]\u200b("))
+    return _escaped(text.replace("@", "@\u200b").replace("](", "]\u200b(").replace("://", ":\u200b//"))
 
 
 def _size(part: Any) -> int:
