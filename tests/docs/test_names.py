@@ -49,7 +49,7 @@ _SPECS = (
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
-_NO_EVENTS = ("data.", "event.", "request.", "settings.", "signals.", "tocsin.")  # what else has a dot
+_NO_EVENTS = ("data.", "event.", "options.", "request.", "settings.", "signals.", "tocsin.")  # what else has a dot
 _FILES = re.compile(r"\.(?:py|md|toml|txt|json|key|db|http|mjs|sql)$")
 
 
