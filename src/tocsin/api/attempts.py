@@ -80,6 +80,9 @@ def shown(attempt: Attempt, body: bytes | None) -> AttemptShown:
     encoding: Encoding = "utf-8"
     if kept is not None:
         content, encoding = wire.body_text(kept)
+    url = attempt.url_shown
+    if attempt.method == "GET" and content is not None:  # of one without a body, the log keeps the address as called
+        url, content = content, None
     return AttemptShown(
         id=wire.attempt_id(attempt.id),
         n=attempt.n,
@@ -91,7 +94,7 @@ def shown(attempt: Attempt, body: bytes | None) -> AttemptShown:
         error=None if outcome.error is None else wire.text(outcome.error),
         request=RequestShown(
             method=attempt.method,
-            url=attempt.url_shown,
+            url=url,
             headers=wire.header_map(attempt.request_headers),
             body=content,
             body_encoding=encoding,

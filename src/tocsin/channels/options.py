@@ -50,7 +50,7 @@ class ChatOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PostbackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`statuses`: what `{status}` becomes, by the event's own word for it."""
+    """`statuses`: what `{status}` becomes, by the event's own word for it, else by the event's type."""
 
     method: Literal["GET", "POST"] = "GET"
     statuses: Annotated[Mapping[str, Annotated[str, Meta(max_length=128)]], Meta(max_length=50)] = {}

@@ -22,6 +22,7 @@ from tocsin.clock import rfc3339_seconds
 from tocsin.errors import Invalid
 from tocsin.model import EventType, Request
 
+NAME = "postback"
 MAX_URL = 2_048  # of the address as it is saved: as of all webhooks
 MAX_SENT = 8_192  # of the address or form as it is sent: what common servers take of a request's first line
 TIMEOUT_S = 10.0

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tocsin.channels import CHATS, templates
-from tocsin.channels.options import ChatOptions
+from tocsin.channels import CHATS, postback, templates
+from tocsin.channels.options import ChatOptions, PostbackOptions
 from tocsin.channels.wording import check_locale
 from tocsin.control import webhook_checks as checks
 from tocsin.control.values import check_timezone
@@ -17,7 +17,7 @@ from tocsin.faults import faults_of
 from tocsin.nearest import did_you_mean
 from tocsin.security.guard import Guard
 
-CHANNELS = ("standard", *CHATS)
+CHANNELS = ("standard", *CHATS, postback.NAME)
 
 # Addresses of nobody, to show what a message looks like in a chat that the account has no webhook for.
 SAMPLES = {
@@ -50,6 +50,10 @@ async def check_address(guard: Guard, resolver: Resolver, view: AccountView, cha
         Invalid: `url_refused`: it has not the form of its channel's, or where it leads is refused.
     """
     chat = CHATS.get(channel)
+    if channel == postback.NAME:
+        called = postback.parse_postback(url)
+        await checks.check_url(guard, resolver, called.dial, https_only=view.profile.limits.https_only)
+        return Address(called.url, called.shown)
     if chat is None:
         url = await checks.check_url(guard, resolver, url, https_only=view.profile.limits.https_only)
         return Address(url, url)
@@ -59,8 +63,19 @@ async def check_address(guard: Guard, resolver: Resolver, view: AccountView, cha
     return Address(address.url, address.shown)
 
 
+def check_macros(view: AccountView, channel: str, url: str, events: tuple[str, ...]) -> None:
+    """The macros of a postback's address are known: of its dialect, or of the data of the types subscribed to.
+
+    Raises:
+        Invalid: `unknown_macro`.
+    """
+    if channel == postback.NAME:
+        types = [entry.event_type for name, entry in view.entries().items() if takes(events, name)]
+        postback.check_macros(postback.parse_postback(url), view.profile.messages.kinds, types)
+
+
 def check_unsigned(channel: str, secret: str | None, headers: Mapping[str, str | None]) -> None:
-    """Chats are not signed, and take no headers of a user's."""
+    """Chats and postbacks are not signed, and take no headers of a user's."""
     faults = []
     if secret is not None:
         faults.append(Fault("/secret", f"{channel} messages are not signed; leave the secret out"))
@@ -79,8 +94,9 @@ def check_options(view: AccountView, channel: str, options: Mapping[str, Any]) -
     if channel == "standard":
         checks.check_options(view, options)
         return
-    faults = list(faults_of(options, ChatOptions, "/options"))
-    if not faults:
+    shape = PostbackOptions if channel == postback.NAME else ChatOptions
+    faults = list(faults_of(options, shape, "/options"))
+    if not faults and shape is ChatOptions:
         faults = _faults(view, msgspec.convert(options, ChatOptions))
     if faults:
         raise Invalid("an option is not understood", code="option_invalid", faults=faults)

@@ -22,7 +22,7 @@ from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, me
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.filters import compile_filter
-from tocsin.engine.rendering import masked, message, render
+from tocsin.engine.rendering import masked, message, render, shown_url
 from tocsin.engine.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
 from tocsin.ids import IdSource
@@ -186,6 +186,7 @@ class WebhookControl:
         )
         _check_settings(view, settings, headers)
         address = await channels.check_address(self._guard, self._resolver, view, new.channel, new.url)
+        channels.check_macros(view, new.channel, address.url, settings.events)
         now = self._clock.now_ms()
         webhook_id = WebhookId(self._id_source.next())
         secrets = WebhookSecrets(url=address.url, headers=headers, secret=secret)
@@ -260,7 +261,10 @@ class WebhookControl:
                 },
             )
             _check_settings(view, settings, headers)
-            return settings, replace(secrets, url=secrets.url if address is None else address.url, headers=headers)
+            url = secrets.url if address is None else address.url
+            if patch.url is not UNSET or patch.events is not UNSET:
+                channels.check_macros(view, settings.channel, url, settings.events)
+            return settings, replace(secrets, url=url, headers=headers)
 
         state = None
         if patch.enabled is not UNSET:
@@ -446,7 +450,7 @@ def _preview(hook: WebhookView, event_id: EventId, type: str, timestamp: Millis,
     return Preview(
         request=request,
         headers=masked(hook.target, request),
-        url_shown=hook.webhook.settings.url_shown,
+        url_shown=shown_url(hook.target, request),
         chats=chats,
     )
 

@@ -26,12 +26,11 @@ from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane
 from tocsin.engine.paces import Share
 from tocsin.engine.readings import heed, understand
-from tocsin.engine.rendering import Target, masked, render
+from tocsin.engine.rendering import Target, kept_body, masked, render
 from tocsin.engine.settler import Settler
 from tocsin.errors import NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import DIGEST_TYPE, AccountId, Attempt, Outcome, OutcomeKind, Request, Trigger, WebhookId
-from tocsin.security.links import veiled_bytes
 from tocsin.store.port import Claimed, Settlement
 from tocsin.telemetry import Metrics
 
@@ -330,18 +329,6 @@ class _Started:
         self.claimed = claimed
         self.unwell = lane.unwell
         self.share: Share | None = lane.share
-
-
-def kept_body(target: Target, request: Request, *, whole: bool = False) -> bytes | None:
-    """What the log keeps of a request: a signed body can be rendered again from its event, a message only as long as
-    nobody has changed its settings. Without what its links allow: whoever reads a log is not whom they were sent to.
-
-    Args:
-        whole: also what could be rendered again, but for the event, which nobody keeps.
-    """
-    if target.webhook.settings.channel == "standard":
-        return request.body if whole else None
-    return veiled_bytes(request.body)
 
 
 def _message(reading: Reading | None) -> str | None:

@@ -5,18 +5,18 @@ import orjson
 from msgspec.structs import replace
 
 from tocsin import __version__, ids
-from tocsin.channels import CHATS, Chat, ChatAddress
+from tocsin.channels import CHATS, Chat, ChatAddress, postback
 from tocsin.channels.compose import compose
 from tocsin.channels.digest import digest_message
 from tocsin.channels.message import Message
 from tocsin.channels.occasion import Occasion
-from tocsin.channels.options import ChatOptions
+from tocsin.channels.options import ChatOptions, PostbackOptions
 from tocsin.clock import Millis
 from tocsin.errors import Invalid
 from tocsin.model import DIGEST_TYPE, Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
 from tocsin.profiles import Facts, Profile
 from tocsin.profiles.masking import mask_ips
-from tocsin.security.links import Links, veiled
+from tocsin.security.links import Links, veiled, veiled_bytes
 
 MASK = "***"
 USER_AGENT = f"Tocsin/{__version__}"
@@ -36,6 +36,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     masks_ips: bool
     static_headers: tuple[tuple[str, str], ...]
     chat: "ChatTarget | None" = None  # where its channel is a chat
+    postback: "PostbackTarget | None" = None  # where it is postbacks
     unusable: str | None = None  # why nothing can be sent: an older version took what this one does not understand
 
 
@@ -47,23 +48,35 @@ class ChatTarget(msgspec.Struct, frozen=True, kw_only=True):
     options: ChatOptions
 
 
+class PostbackTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """An address with macros in it."""
+
+    address: postback.PostbackAddress
+    options: PostbackOptions
+
+
 def target(
     account: Account, profile: Profile, webhook: Webhook, secrets: WebhookSecrets, links: Links | None = None
 ) -> Target:
     own = {name.lower() for name in secrets.headers}
     signature, _ = profile.signs_in(webhook.settings.options)
     taken = profile.own_headers | {signature.lower()}
-    chat, unusable = None, None
+    chat, called, unusable = None, None, None
     channel = CHATS.get(webhook.settings.channel)
-    if channel is not None:
-        try:
+    try:
+        if channel is not None:
             options = msgspec.convert(webhook.settings.options, ChatOptions)
             address = _signed_off(channel.parse(secrets.url), webhook, links)
             chat = ChatTarget(channel=channel, address=address, options=options)
-        except (Invalid, msgspec.ValidationError) as error:
-            unusable = f"its address or options are not understood any more: {error}"
-    elif webhook.settings.channel != "standard":
-        unusable = f"this version has no channel {webhook.settings.channel!r}"
+        elif webhook.settings.channel == postback.NAME:
+            called = PostbackTarget(
+                address=postback.parse_postback(secrets.url),
+                options=msgspec.convert(webhook.settings.options, PostbackOptions),
+            )
+        elif webhook.settings.channel != "standard":
+            unusable = f"this version has no channel {webhook.settings.channel!r}"
+    except (Invalid, msgspec.ValidationError) as error:
+        unusable = f"its address or options are not understood any more: {error}"
     return Target(
         webhook=webhook,
         secrets=secrets,
@@ -78,6 +91,7 @@ def target(
             *((name, value) for name, value in secrets.headers.items() if name.lower() not in taken),
         ),
         chat=chat,
+        postback=called,
         unusable=unusable,
     )
 
@@ -129,7 +143,7 @@ def render(
         test: marks a message for people as a test.
 
     Raises:
-        Invalid: the webhook is unusable.
+        Invalid: the webhook is unusable, or a postback cannot be called with this event's values.
     """
     if to.unusable is not None:
         raise Invalid(to.unusable)
@@ -138,6 +152,18 @@ def render(
         said = message(to, chat.channel.name, event_id=event_id, type=type, timestamp=timestamp, data=data, test=test)
         said = replace(said, id=ids.show("evt_", event_id))
         return chat.channel.render(said, chat.address, edit=edit if chat.channel.edits else None)
+    if to.postback is not None:
+        occasion = Occasion(
+            event_id=ids.show("evt_", event_id),
+            type=type,
+            timestamp=timestamp,
+            data=orjson.loads(mask_ips(data) if to.masks_ips else data),
+            profile=to.profile,
+            account_name=to.account_name,
+        )
+        account = to.account_external_id or to.account_text
+        details = postback.details_of(occasion, account=account, webhook=to.webhook_text)
+        return postback.render_postback(to.postback.address, details, to.postback.options)
     profile = to.profile
     facts = Facts(
         event_id=ids.show("evt_", event_id),
@@ -194,6 +220,31 @@ def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Ev
             account_name=account.name,
         )
     )
+
+
+def kept_body(to: Target, request: Request, *, whole: bool = False) -> bytes | None:
+    """What the log keeps of a request: a signed body can be rendered again from its event, a message or postback only
+    as long as nobody has changed its settings. Without credentials, and without what its links allow: whoever reads a
+    log is not whom they were sent to.
+
+    Of a GET, which has no body, it is the address as it was called: it holds values of the event, and is erased with
+    them.
+
+    Args:
+        whole: also what could be rendered again, but for the event, which nobody keeps.
+    """
+    if to.webhook.settings.channel == "standard":
+        return request.body if whole else None
+    if to.postback is None:
+        return veiled_bytes(request.body)
+    if request.method == "GET":
+        return shown_url(to, request).encode()
+    return postback.shown_form(request.body.decode()).encode()
+
+
+def shown_url(to: Target, request: Request) -> str:
+    """The address that a request goes to, without credentials."""
+    return to.webhook.settings.url_shown if to.postback is None else postback.shown(request.url)
 
 
 def masked(to: Target, request: Request) -> tuple[tuple[str, str], ...]:
