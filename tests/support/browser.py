@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Page, async_playwright
 
 # Without the ones about the network it looks for its maker's servers at each start.
-_FLAGS = (
+FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -35,13 +35,17 @@ class Watched:
         await dialog.dismiss()
 
 
+def chromium() -> str:
+    found = shutil.which("chromium")
+    assert found is not None, "there is no chromium"
+    return found
+
+
 @asynccontextmanager
 async def browsing(url: str, width: int = 1100, height: int = 900) -> AsyncIterator[Watched]:
     """Opens the address in a new browser."""
-    chromium = shutil.which("chromium")
-    assert chromium is not None, "there is no chromium"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         try:
             page = await browser.new_page(viewport={"width": width, "height": height})
             watched = Watched(page)

@@ -55,7 +55,7 @@ class Host:
                 timeout_graceful_shutdown=1,
             )
         )
-        self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name="inbox")
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name="hosting")
         while not self._server.started and not self._task.done():  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.005)
 
