@@ -36,6 +36,10 @@ from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
+# A webhook that is being disabled sends nothing for so long: well before, it is. Where that cannot be written, the next
+# attempt tries again.
+_STOPPING_MS = 1_000
+
 
 class Keeper(Protocol):
     """Who keeps the lanes, and has to know how attempts go."""
@@ -249,7 +253,7 @@ class Attempts:
         else:
             lane.ended(outcome)
         if isinstance(reading, Stopped):
-            self._keeper.hold_lane(lane, Millis(now + policy.STOPPED_WAIT_MS))
+            self._keeper.hold_lane(lane, Millis(now + _STOPPING_MS))
         if start.share is not None:
             if isinstance(reading, Sent):
                 start.share.went_well()

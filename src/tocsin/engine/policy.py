@@ -16,10 +16,6 @@ _RETRY_AFTER_STATUSES = frozenset({429, 503})
 _JITTER = 0.05  # of the delay, always late, never early: half of the 10 % that the contract allows
 _GONE = 410
 
-# A delivery that met the end of its webhook waits so long: it is disabled well before, and then holds it. Where that
-# cannot be written, the next attempt tries again.
-STOPPED_WAIT_MS = 5_000
-
 # So often a delivery is sent again at once, past its schedule: groups move once, and chats that send each other to and
 # fro are none.
 AT_ONCE = 3
@@ -81,7 +77,7 @@ def decide_read(
         case Throttled():
             return Verdict(DeliveryState.RETRYING, held_until, counts=False)
         case Stopped():
-            return Verdict(DeliveryState.RETRYING, Millis(ended_at + STOPPED_WAIT_MS), counts=False)
+            return Verdict(DeliveryState.RETRYING, ended_at, counts=False)  # held, until its webhook is enabled again
         case Moved() | Gone() if free < AT_ONCE:
             return Verdict(DeliveryState.RETRYING, ended_at, counts=False)
     return decide(profile, outcome, tries=tries, ended_at=ended_at, scale=scale, luck=luck)
