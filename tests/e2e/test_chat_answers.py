@@ -12,6 +12,8 @@ import pytest
 from tests.support.api import Json, Shop
 from tests.support.chats import Chats
 from tests.support.mail import MailHost
+from tests.support.receiver import LedgerReceiver
+from tests.support.replies import Answer
 from tests.support.server import Server
 from tests.support.waiting import until
 from tocsin.receiver.doubles import DiscordDouble, Double, SlackDouble, TelegramDouble
@@ -177,7 +179,7 @@ class Scene:
         self.webhook(self.other, events=["visit.created"], name="Operations")
 
     def webhook(self, double: Double, **more: Any) -> Json:
-        return self.shop.webhook(**{"url": double.address, "channel": double.service, **more})
+        return self.shop.webhook(**{"url": self.chats.address(double), "channel": double.service, **more})
 
     @property
     def status(self) -> Json:
@@ -274,11 +276,11 @@ def _throttled(scene: Scene, event: Json, reason: str) -> None:
     sent = scene.delivery(event, "succeeded")
     _first(sent, reason)
     assert len(sent["attempts"]) == 2
-    assert _ended_s(scene.double.messages[0]) - _ended_s(scene.double.refused[0]) >= PAUSE_S
+    assert _at_s(scene.double.messages[0]) - _at_s(scene.double.refused[0]) >= PAUSE_S
     assert scene.status["status"] == "active"
 
 
-def _ended_s(entry: Any) -> float:
+def _at_s(entry: Any) -> float:
     return entry.at / 1000
 
 
@@ -311,3 +313,152 @@ def test_silence_is_no_reading(server: Server, chats: Chats, mail_host: MailHost
         sent = scene.shop.wait_delivery(event["id"], scene.hook["id"], "succeeded", 25)
         assert [attempt["outcome"] for attempt in sent["attempts"]] == ["timeout", "succeeded"]
         scene.close()
+
+
+# --- messages that are changed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "messages"),
+    [
+        (TelegramDouble, "not_modified", 1),
+        (TelegramDouble, "edit_not_found", 2),
+        (TelegramDouble, "cannot_edit", 2),
+        (TelegramDouble, "no_message_id", 2),
+        (DiscordDouble, "unknown_message", 2),
+        (DiscordDouble, "not_author", 2),
+        (DiscordDouble, "thread_archived", 2),
+    ],
+)
+def test_what_cannot_be_changed_is_said_anew(
+    server: Server, chats: Chats, mail_host: MailHost, kind: type[Double], name: str, messages: int
+) -> None:
+    """The last word on a burst of fraud arrives where the message before is gone, too; and is not said twice."""
+    scene = Scene(server, chats, mail_host, kind, f"edit-{name}")
+    scene.shop.change(scene.hook["id"], options={"digest": {"window_s": 2, "max": 0}})
+    scene.shop.publish("fraud.detected")
+    chats.wait_for(scene.double, 1)
+    scene.double.fail_with(name)
+    [digest] = [one for one in scene.shop.deliveries(webhook=scene.hook["id"]) if one["type"] == "tocsin.digest"]
+    until(lambda: scene.shop.delivery(digest["id"])["status"] == "succeeded", "its end")
+    attempts = scene.shop.delivery(digest["id"])["attempts"]
+    assert attempts[0]["outcome"] == attempts[-1]["outcome"] == "succeeded"
+    assert len(scene.double.refused) == 1
+    assert len(scene.double.messages) == messages
+    assert len(attempts) == messages + 1
+    if messages == 2:
+        assert "no longer there" in attempts[1]["error"]
+    assert scene.status["status"] == "active"
+    scene.close()
+
+
+# --- who shares a token, and who does not -------------------------------------------------------------------------
+
+
+def test_webhooks_with_one_token_share_the_pause(server: Server, chats: Chats, mail_host: MailHost) -> None:
+    """One chat of a bot is told to wait: another chat of that bot waits as well, and a signed webhook does not."""
+    scene = Scene(server, chats, mail_host, TelegramDouble, "shared")
+    double = scene.double
+    assert isinstance(double, TelegramDouble)
+    sister = scene.webhook(double, events=["impression.created"], name="Sister")
+    plain = chats.open(SlackDouble)  # takes anything at once: here as the receiver of a webhook that is no chat
+    signed = scene.shop.webhook(plain.page, events=["impression.created"])
+    double.fail_with("too_many_requests", retry_after=3)
+    first = scene.shop.publish()
+    until(lambda: len(double.refused) == 1, "the refusal")
+    second = scene.shop.publish("impression.created")
+    scene.shop.wait_delivery(second["id"], signed["id"], "retrying")  # it was tried, and its page takes no POST
+    assert double.messages == []
+    scene.delivery(first, "succeeded")
+    sent = scene.shop.wait_delivery(second["id"], sister["id"], "succeeded")
+    assert len(sent["attempts"]) == 1
+    assert len(double.refused) == 1
+    assert all(_at_s(one) - _at_s(double.refused[0]) >= 3 for one in double.messages)
+    assert 'tocsin_throttled_total{channel="telegram"}' in scene.shop.call("GET", "/metrics").body.decode()
+    chats.close(plain)
+    scene.close()
+
+
+def test_by_hand_a_chat_answers_as_it_does(server: Server, chats: Chats, mail_host: MailHost) -> None:
+    """Tests and retries show what was said; a chat that is gone ends its webhook by a retry, not by a test."""
+    scene = Scene(server, chats, mail_host, TelegramDouble, "by-hand")
+    hook = scene.hook["id"]
+    scene.double.fail_with("bot_blocked")
+    tested = scene.shop.post(f"/v1/webhooks/{hook}/test")
+    assert "blocked the bot" in tested["error"]
+    assert scene.status["status"] == "active"
+    scene.double.fail_with("too_long")
+    event = scene.shop.publish()
+    failed = scene.delivery(event, "failed")
+    scene.double.fail_with("bot_blocked")
+    retried = scene.shop.post(f"/v1/deliveries/{failed['id']}/retry")
+    assert "blocked the bot" in retried["error"]
+    until(lambda: scene.status["status"] == "disabled", "disabled")
+    assert "blocked the bot" in scene.status["status_reason"]
+    assert scene.shop.delivery(failed["id"])["status"] == "failed"
+    scene.close()
+
+
+def test_a_group_that_moved_is_found_by_a_test_too(server: Server, chats: Chats, mail_host: MailHost) -> None:
+    """What a test learns of the new address holds for all that comes after."""
+    scene = Scene(server, chats, mail_host, TelegramDouble, "moved-by-hand")
+    before = scene.status["url"]
+    scene.double.fail_with("migrated")
+    assert "supergroup" in scene.shop.post(f"/v1/webhooks/{scene.hook['id']}/test")["error"]
+    until(lambda: scene.status["url"] != before, "its new address")
+    scene.delivery(scene.shop.publish(), "succeeded")
+    assert [message.chat for message in scene.double.messages] == ["Moved"]
+    scene.close()
+
+
+# --- nobody sees a token ------------------------------------------------------------------------------------------
+
+
+def test_no_credential_is_told_anywhere(start_server: Any, chats: Chats, receiver: LedgerReceiver) -> None:
+    """However it fails: not in the log, not in an answer of the API, not in the audit log, not in the figures."""
+    token = "110200300:AA_a_token_that_nobody_may_ever_see_9"
+    secret = token.partition(":")[2]
+    first: Server = start_server()
+    shop = first.operator.shop(profile="trcker")
+    telegram, silent, closed = (chats.open(TelegramDouble) for _ in range(3))
+    silent.fail_with(SILENT, None)
+    chats.close(closed)
+    receiver.script(f"/bot{token}/sendMessage", Answer(418, body=f"no /bot{token}/sendMessage here".encode()))
+    hosts = {
+        "refused": telegram.page,  # 401: that is another bot's token
+        "repeated": receiver.url("/"),
+        "timeout": silent.page,
+        "connect_error": closed.page,
+        "dns_error": "https://nowhere.invalid/",
+        "tls_error": telegram.page.replace("http:", "https:"),
+        "blocked": "http://127.0.0.9:8443/",  # by the server that comes after
+    }
+    hooks = {
+        name: shop.webhook(f"{host}bot{token}/sendMessage?chat_id={number}", channel="telegram")["id"]
+        for number, (name, host) in enumerate(hosts.items(), 7)
+    }
+    first.stop()
+    second: Server = start_server(db=f"sqlite:///{first.db}", allow_networks="127.0.0.0/30", log_format="json")
+    shop = Shop(lambda: second.url, {"id": shop.id, "key": shop.key})
+    malformed = shop.call("POST", "/v1/webhooks", {"url": f"https://t.me/bot{token}", "channel": "telegram"})
+    assert malformed.status == 422
+    event = shop.publish("conversion.created")
+    for name, hook in hooks.items():
+        until(lambda hook=hook: _attempts(shop, event, hook), f"an attempt at {name}")
+        outcome = "http_error" if name in {"refused", "repeated"} else name
+        assert _attempts(shop, event, hook)[0]["outcome"] == outcome
+        if name != "timeout":
+            shop.post(f"/v1/webhooks/{hook}/test")
+    until(lambda: shop.status(hooks["refused"])["status"] == "disabled", "disabled")
+    paths = ["/v1/webhooks", "/v1/deliveries", "/v1/audit", "/metrics", f"/v1/events/{event['id']}"]
+    paths += [f"/v1/deliveries/{one['id']}" for one in shop.deliveries()]
+    told = [malformed, *(shop.call("GET", path) for path in paths)]
+    told += [shop.call("POST", f"/v1/webhooks/{hook}/preview", {}) for hook in hooks.values()]
+    assert "/bot***/sendMessage" in told[1].body.decode()
+    for said in (*(answer.body.decode() for answer in told), first.log.read_text(), second.log.read_text()):
+        assert secret not in said
+
+
+def _attempts(shop: Shop, event: Json, hook: str) -> list[Json]:
+    found = shop.delivery_of(event["id"], hook)
+    return found["attempts"] if found else []

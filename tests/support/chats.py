@@ -8,11 +8,12 @@ with Chats() as chats:
 """
 
 import asyncio
+import itertools
 import threading
 from typing import Any, Self, TypeVar
 
 from tests.support.waiting import until
-from tocsin.receiver.doubles import Double, Shown
+from tocsin.receiver.doubles import DiscordDouble, Double, Shown, TelegramDouble
 
 D = TypeVar("D", bound=Double)
 
@@ -24,6 +25,7 @@ class Chats:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chats")
         self._doubles: list[Double] = []
+        self._numbers = itertools.count(1)
 
     def open(self, kind: type[D], **settings: Any) -> D:
         async def start() -> D:
@@ -34,6 +36,20 @@ class Chats:
         double = asyncio.run_coroutine_threadsafe(start(), self._loop).result(10)
         self._doubles.append(double)
         return double
+
+    def address(self, double: Double) -> str:
+        """One of the double's that no other double of this process has given: what a service limits by is the token or
+        the chat, wherever it answers, and a test is not to wait for the one before.
+        """
+        number = next(self._numbers)
+        for _ in range(number):
+            if isinstance(double, TelegramDouble):
+                address = double.address_of(double.chat("private", f"Alex {number}"))
+            elif isinstance(double, DiscordDouble):
+                address = double.webhook(f"alerts-{number}")
+            else:
+                return double.address  # its port is part of whom the limit is of
+        return address
 
     def close(self, double: Double) -> None:
         self._doubles.remove(double)

@@ -211,6 +211,11 @@ class Attempts:
             ending = Ending(verdict.state, verdict.due_at, tries)
             ending = self._gatherer.ended(lane, claimed, ending, _message(reading), now)
             verdict, tries = policy.Verdict(ending.state, ending.due_at), ending.tries
+        if start.share is not None:
+            if isinstance(reading, Sent):
+                start.share.went_well()
+            start.share.ended(now, taken=not isinstance(reading, Throttled))
+            self._keeper.pace_freed(now)
         self._metrics.attempt_ended(outcome, verdict.state)
         attempt = Attempt(
             id=self._id_source.next(),
@@ -247,18 +252,12 @@ class Attempts:
         lane, claimed, target = start.lane, start.claimed, start.target
         outcome, reading = understand(target, start.request, outcome)
         held_until = heed(target, reading, self._keeper, self._metrics, now)
-        throttled = isinstance(reading, Throttled)
-        if throttled:
+        if isinstance(reading, Throttled):
             lane.in_flight -= 1  # it says nothing of how much the chat bears at once
         else:
             lane.ended(outcome)
         if isinstance(reading, Stopped):
             self._keeper.hold_lane(lane, Millis(now + _STOPPING_MS))
-        if start.share is not None:
-            if isinstance(reading, Sent):
-                start.share.went_well()
-            start.share.ended(now, taken=not throttled)
-            self._keeper.pace_freed(now)
         verdict = policy.decide_read(
             target.profile,
             reading,
