@@ -17,6 +17,9 @@ from tocsin.profiles.messages import Tone
 
 Kind = Literal["summary", "incident"]
 
+# What is counted of an event, beside itself.
+_COUNTED = ("payout", "loss", "currency", "campaign", "campaign_id", "partner", "partner_id", "ip", "visitor_id")
+
 # Whose visitors are worth naming.
 _OFFENDING: frozenset[Tone] = frozenset({"fraud", "warning"})
 
@@ -74,7 +77,7 @@ class Summary(msgspec.Struct, omit_defaults=True):
         Args:
             data: parsed JSON of `raw`.
         """
-        details = profile.messages.details(type, data)
+        details = profile.messages.details(type, data, _COUNTED)
         tone = profile.messages.tone(type)
         tally = self._tally(details)
         self._seen(timestamp, timestamp)

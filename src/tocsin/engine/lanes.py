@@ -30,7 +30,7 @@ MIN_IN_FLIGHT = 2
 # Claimed deliveries that a lane may hold in memory, waiting for room.
 BUFFER = 64
 
-# Deliveries that a lane claims at once where most are only counted: some 25 ms of work.
+# Deliveries that a lane claims at once where most are only counted: some 20 ms of work.
 GATHER_AT_ONCE = 500
 
 # How an attempt ended that says "less at once": the others say nothing about load.

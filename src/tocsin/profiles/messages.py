@@ -150,20 +150,22 @@ class Messages:
         """Every detail that the dialect's events may have, by name."""
         return self._kinds
 
-    def details(self, type_: str, data: Any) -> dict[str, Any]:
+    def details(self, type_: str, data: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
         """What is to be said of an event of that type: only what is there, in the form of its kind.
 
         Never raises, whatever the data: what is there in another form is left out.
 
         Args:
             data: parsed JSON.
+            names: no others than these; all of them take some 50 µs.
         """
         found: dict[str, Any] = {}
         money = False
         places = self._of_types.get(type_, self._places)
-        for name, place in places.items():
-            value = place.find(data)
-            if value is not None:
+        for name in places if names is None else names:
+            place = places.get(name)
+            value = None if place is None else place.find(data)
+            if place is not None and value is not None:
                 found[name] = value
                 money = money or place.kind is Kind.MONEY
         if money and _CURRENCY not in found and _CURRENCY in places and (usual := places[_CURRENCY].otherwise):
