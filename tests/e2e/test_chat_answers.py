@@ -4,6 +4,7 @@ A server, the doubles of the services, a mail server: what becomes of the delive
 told by mail and in another chat, and that what was held goes out once the trouble is over.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -379,6 +380,25 @@ def test_webhooks_with_one_token_share_the_pause(server: Server, chats: Chats, m
     scene.close()
 
 
+def test_webhooks_into_one_chat_take_turns_at_its_pace(server: Server, chats: Chats) -> None:
+    """Of three accounts that write to one chat, each has its first message there before one has its second."""
+    double = chats.open(TelegramDouble)
+    address = chats.address(double)
+    shops = [server.operator.shop(f"Shop {n}") for n in "ABC"]
+    for shop in shops:
+        shop.webhook(address, channel="telegram", options={"digest": {"window_s": 600, "max": 5}})
+    double.fail_with("too_many_requests", retry_after=4)  # so that all of them wait when the first may go
+    for shop in shops:
+        shop.publish_batch([shop.event() for _ in range(2)])
+    said = chats.wait_for(double, 6)
+    speakers = [next(n for n in "ABC" if f"Shop {n}" in message.text) for message in said]
+    assert sorted(speakers[:3]) == sorted(speakers[3:]) == ["A", "B", "C"]
+    gaps = [_at_s(later) - _at_s(message) for message, later in itertools.pairwise(said)]
+    assert min(gaps) >= 0.99  # a second at the sender's end; the receiver's own work comes in between
+    assert len(double.refused) == 1
+    chats.close(double)
+
+
 def test_by_hand_a_chat_answers_as_it_does(server: Server, chats: Chats, mail_host: MailHost) -> None:
     """Tests and retries show what was said; a chat that is gone ends its webhook by a retry, not by a test."""
     scene = Scene(server, chats, mail_host, TelegramDouble, "by-hand")
@@ -408,6 +428,26 @@ def test_a_group_that_moved_is_found_by_a_test_too(server: Server, chats: Chats,
     until(lambda: scene.status["url"] != before, "its new address")
     scene.delivery(scene.shop.publish(), "succeeded")
     assert [message.chat for message in scene.double.messages] == ["Moved"]
+    scene.close()
+
+
+def test_a_chat_hears_of_a_signed_webhook_that_was_stopped(
+    server: Server, chats: Chats, mail_host: MailHost, receiver: LedgerReceiver
+) -> None:
+    """A receiver that is gone: its webhook is disabled, and a chat is told at once, in the middle of a digest too."""
+    scene = Scene(server, chats, mail_host, DiscordDouble, "told")
+    scene.shop.change(scene.hook["id"], options={"digest": {"window_s": 600, "max": 0}})
+    receiver.script("/gone", Answer(410))
+    gone = scene.shop.webhook(receiver.url("/gone"), name="Orders")
+    event = scene.shop.publish()
+    [said] = chats.wait_for(scene.double, 1)
+    assert "Orders" in said.text
+    assert "410" in said.text
+    assert scene.shop.status(gone["id"])["status"] == "disabled"
+    assert scene.shop.delivery_of(event["id"], scene.hook["id"])["status"] == "digested"
+    [delivery] = [one for one in scene.shop.deliveries() if one["type"] == "tocsin.notice"]
+    assert delivery["webhook_id"] == scene.hook["id"]
+    scene.shop.wait_delivery(delivery["event_id"], scene.hook["id"], "succeeded")
     scene.close()
 
 

@@ -359,7 +359,9 @@ class Dispatcher:
         self._calling = True
         try:
             while self.paces.called:
-                self.schedule(self._lanes[self.paces.called.popleft()], now)
+                lane = self._lanes.get(self.paces.called.popleft())
+                if lane is not None:
+                    self.schedule(lane, now)
         finally:
             self._calling = False
 
