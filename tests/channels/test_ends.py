@@ -4,10 +4,11 @@ import pytest
 
 from tests.channels.messages import CONVERSION
 from tocsin.channels import CHATS
-from tocsin.channels.chat import Gone, Rejected, Retry, Stopped, Throttled
+from tocsin.channels.chat import Gone, Moved, Rejected, Retry, Stopped, Throttled
 from tocsin.model import Outcome, OutcomeKind
 from tocsin.receiver.doubles.discord_errors import ERRORS
 from tocsin.receiver.doubles.slack import SlackDouble
+from tocsin.receiver.doubles.telegram import TelegramDouble
 
 ENDS = {
     "slack": {
@@ -16,6 +17,16 @@ ENDS = {
         "no_active_hooks no_service no_service_id no_team team_disabled channel_is_archived",
         Throttled: "rate_limited",
         Retry: "rollup_error bad_gateway unavailable gateway_timeout",
+    },
+    "telegram": {
+        Rejected: "text_empty too_long cannot_parse bad_parse_mode bad_json not_modified edit_not_found cannot_edit "
+        "no_message_id",
+        Stopped: "unauthorized not_found method_not_found bot_blocked user_deactivated cannot_initiate bot_to_bot "
+        "kicked_group kicked_supergroup kicked_channel not_member_supergroup not_member_channel group_deleted "
+        "chat_not_found chat_id_empty no_rights write_forbidden need_administrator thread_not_found topic_closed",
+        Moved: "migrated",
+        Throttled: "too_many_requests",
+        Retry: "internal_error bad_gateway unavailable gateway_timeout",
     },
     "discord": {
         Rejected: "invalid_form_body invalid_form_body_old empty_message invalid_json bad_content_type not_a_forum "
@@ -27,10 +38,11 @@ ENDS = {
     },
 }
 GONE = {"unknown_message", "not_author", "thread_archived", "not_found"}
-TABLES = {"slack": SlackDouble.ERRORS, "discord": ERRORS}
+TABLES = {"slack": SlackDouble.ERRORS, "discord": ERRORS, "telegram": TelegramDouble.ERRORS}
 ADDRESSES = {
     "slack": "https://hooks.slack.com/services/T0/B0/secret",
     "discord": "https://discord.com/api/webhooks/1/secret",
+    "telegram": f"https://api.telegram.org/bot1000:{'A' * 35}/sendMessage?chat_id=-1",
 }
 CASES = [
     (channel, name, end) for channel, ends in ENDS.items() for end, names in ends.items() for name in names.split()

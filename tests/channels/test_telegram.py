@@ -298,10 +298,28 @@ def test_no_more_lines_than_telegram_formats():
 
 def test_nobody_is_mentioned_and_nothing_is_markup():
     """Mentions are taken apart without a trace to be seen; tags show as they were written."""
-    value = "<b>@everyone</b> & @durov_news, me@example.com"
+    value = "<b>@everyone</b> & @durov_news"
     text = received(msg(lines=(Line(label="@here", value=value),), title="@all", footer="@foot")).text
-    assert "<b>@\u2060everyone</b> & @\u2060durov_news, me@example.com" in text
+    assert "<b>@\u2060everyone</\u2060b> & @\u2060durov_news" in text
     assert not re.search(r"(?<![A-Za-z0-9])@[A-Za-z]", text)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("evil.example/x", "evil.|example/x"),
+        ("https://evil.example", "https:|//evil.|example"),
+        ("me@example.com", "me@example.|com"),
+        ("#win $USD /start a/b", "#|win $|USD /|start a/b"),
+        ("bücher.рф", "bücher.|рф"),
+        ("tg://user?id=1", "tg:|//user?id=1"),
+        ("$45.00, 10:30, 1.5 of 3. The end", "$45.00, 10:30, 1.5 of 3. The end"),
+        ("203.0.x.x", "203.0.x.x"),
+    ],
+)
+def test_nothing_of_an_event_can_be_clicked(value, sent):
+    """Telegram makes links of what looks like one; here only the message's own are."""
+    assert f"L: {sent.replace('|', chr(0x2060))}" in received(msg(lines=(Line(label="L", value=value),))).text
 
 
 def msg(**changes):
@@ -443,15 +461,15 @@ def test_a_move_to_nowhere_is_none(there):
     ("code", "description", "words"),
     [
         (401, "Unauthorized", "token was revoked"),
-        (404, "Not Found", "no bot has this token"),
-        (403, "Forbidden: bot was blocked by the user", "the person has blocked the bot"),
+        (404, "Not Found", "No bot has this token"),
+        (403, "Forbidden: bot was blocked by the user", "The person has blocked the bot"),
         (403, "Forbidden: bot was kicked from the group chat", "removed from the chat"),
         (403, "Forbidden: bot was kicked from the supergroup chat", "removed from the chat"),
         (403, "Forbidden: bot was kicked from the channel chat", "removed from the chat"),
         (403, "Forbidden: bot is not a member of the channel chat", "not in the chat"),
         (403, "Forbidden: bot is not a member of the supergroup chat", "not in the chat"),
         (403, "Forbidden: user is deactivated", "no longer exists"),
-        (403, "Forbidden: bot can't initiate conversation with a user", "press Start"),
+        (403, "Forbidden: bot can't initiate conversation with a user", "Press Start"),
         (403, "Forbidden: bot can't send messages to bots", "another bot's"),
         (403, "Forbidden: bots can't send messages to bots", "another bot's"),
         (403, "Forbidden: the group chat was deleted", "group was deleted"),
@@ -471,7 +489,7 @@ def test_a_move_to_nowhere_is_none(there):
         (400, "Bad Request: message thread not found", "topic no longer exists"),
         (400, "Bad Request: TOPIC_CLOSED", "topic is closed"),
         (400, "Bad Request: TOPIC_DELETED", "topic was deleted"),
-        (400, "Bad Request: group chat was upgraded to a supergroup chat", "set its new chat_id"),
+        (400, "Bad Request: group chat was upgraded to a supergroup chat", "Set its new chat_id"),
         (400, "Bad Request: chat_id is empty", "no chat_id"),
     ],
 )
@@ -480,7 +498,7 @@ def test_what_can_never_arrive_stops_the_webhook_and_says_why(code, description,
     said = reading(refusal(code, description))
     assert isinstance(said, Stopped)
     assert words in said.reason
-    assert description in said.reason
+    assert said.reason.endswith(f" ({description}).")
     assert reading(outcome_of(200, {"ok": False, "error_code": code, "description": description})) == said
 
 

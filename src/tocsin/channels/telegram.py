@@ -48,9 +48,10 @@ _VALUES = (512, 256, 128, 64)
 _TITLE = 256
 _LABEL = 128
 _LINKS_BYTES = 4_096  # of all links of a message together: far beyond, Telegram answers ENTITIES_TOO_LONG
-# `@name` would call that person, or link to a stranger's channel. A word joiner keeps the two apart, and is not seen.
-_MENTION = re.compile(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9_])")
-_APART = "@\u2060"
+# What Telegram makes live by itself, in any text: @names (whom it calls), #tags, $TAGS, /commands, addresses and names
+# of hosts. A word joiner, which is not seen, comes between: none of TDLib's patterns goes on over it.
+_LIVE = re.compile(r"(?<![A-Za-z0-9_])[@#/](?=\w)|\$(?=[A-Z])|(?<=[\w-])\.(?=[^\W\d_]{2})|:(?=//)")
+_APART = "\u2060"
 
 
 class _Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,7 +269,7 @@ class _Row(msgspec.Struct, frozen=True):
     """A line, but for its value's length."""
 
     before: _Piece  # the break, icon and label
-    value: str  # cleaned, nobody mentioned by it
+    value: str  # cleaned, nothing live in it
 
     def cut_to(self, units: int) -> _Piece:
         said = _wrapped("", isolate(cut(self.value, units - 2)))
@@ -285,7 +286,7 @@ def _rows(message: Message) -> Iterator[_Row]:
 
 
 def _row(before: _Piece, icon: str, label: str, value: str) -> _Row:
-    said = cut(_unmentioned(_cleaned(value, _VALUES[0])), _VALUES[0])
+    said = cut(_dead(_cleaned(value, _VALUES[0])), _VALUES[0])
     named = _tagged("b", f"{_cleaned(label, _LABEL)}:" if said and label else label, _LABEL)
     return _Row(before + _join([_text(clean(icon), 16), named], " "), said)
 
@@ -312,7 +313,7 @@ def _spans(spans: tuple[Span, ...], room: int, links: list[int]) -> _Piece:
     marks = _MAX_MARKS
     for span in cleaned(spans):
         left = room - taken.units
-        text = span.text if span.kind is SpanKind.CODE else _unmentioned(span.text)
+        text = span.text if span.kind is SpanKind.CODE else _dead(span.text)
         fitting = cut(text, left)
         kind = span.kind if marks > 0 else SpanKind.TEXT
         if kind is SpanKind.LINK:
@@ -335,8 +336,8 @@ def _tagged(tag: str, text: str, limit: int) -> _Piece:
 
 
 def _isolated(text: str, limit: int) -> str:
-    """Cleaned and cut, nobody mentioned; with what keeps right-to-left text in its place."""
-    return isolate(cut(_unmentioned(_cleaned(text, limit)), limit - 2))
+    """Cleaned and cut, nothing live in it; with what keeps right-to-left text in its place."""
+    return isolate(cut(_dead(_cleaned(text, limit)), limit - 2))
 
 
 def _cleaned(text: str, units: int) -> str:
@@ -345,8 +346,8 @@ def _cleaned(text: str, units: int) -> str:
     return clean(text if len(text) <= most else text[:most] + ELLIPSIS)
 
 
-def _unmentioned(text: str) -> str:
-    return _MENTION.sub(_APART, text)
+def _dead(text: str) -> str:
+    return _LIVE.sub(lambda found: found[0] + _APART, text)
 
 
 def _linked(label: str, url: str, links: list[int]) -> _Piece:

@@ -20,42 +20,43 @@ _MAX_WAIT_S = 86_400.0
 _TRUNCATED = re.compile(rb'\s*\{\s*"ok"\s*:\s*true\b[^{]*\{\s*"message_id"\s*:\s*([0-9]{1,19})')
 _RETRY_AFTER = re.compile(r"retry after ([0-9]{1,6})", re.IGNORECASE)
 
-_ADDED_AGAIN = "add it again, then enable this webhook"
+_AGAIN = "Add it again, then enable this webhook"
+_RIGHT = "The bot may not write in this chat. Give it that right, then enable this webhook"
+_OTHER_TOPIC = "Set another message_thread_id, or leave it out"
 # Of any 4xx answer, in this order: what its description holds, in lower case, and what that means for the owner.
-_STOPPED = (
-    ("bot was blocked by the user", "the person has blocked the bot; once it is unblocked, enable this webhook"),
-    ("bot was kicked", f"the bot was removed from the chat; {_ADDED_AGAIN}"),
-    ("bot is not a member", f"the bot is not in the chat; {_ADDED_AGAIN}"),
-    ("user is deactivated", "the person's Telegram account no longer exists"),
-    ("can't initiate conversation", "the person has never started the bot; press Start in its chat, then enable this"),
-    ("bot can't send messages to bots", "the chat is another bot's, and bots do not read each other"),
-    ("bots can't send messages to bots", "the chat is another bot's, and bots do not read each other"),
-    ("group chat was deleted", "the group was deleted"),
-    ("group is deactivated", "the group is no longer active"),
-    ("group chat was deactivated", "the group is no longer active"),
-    ("group chat was upgraded", "the group became a supergroup, and Telegram did not say which; set its new chat_id"),
-    ("group chat was migrated", "the group became a supergroup, and Telegram did not say which; set its new chat_id"),
-    ("chat not found", "there is no such chat, or the bot is not in it; check chat_id, and press Start or add the bot"),
-    ("user not found", "there is no such person; check chat_id"),
-    ("peer_id_invalid", "there is no such chat, or the bot never met it; check chat_id"),
-    ("chat_id is empty", "the address has no chat_id"),
-    ("message thread not found", "the topic no longer exists; set another message_thread_id, or leave it out"),
-    ("topic_deleted", "the topic was deleted; set another message_thread_id, or leave it out"),
-    ("topic_closed", "the topic is closed; open it again, then enable this webhook"),
-    ("not enough rights", "the bot may not write in this chat; give it that right, then enable this webhook"),
-    ("have no rights to send", "the bot may not write in this chat; give it that right, then enable this webhook"),
-    ("need administrator rights", "the bot must be an administrator of the channel to post in it"),
-    ("chat_admin_required", "the bot must be an administrator of the chat to post in it"),
-    ("chat_write_forbidden", "the bot may not write in this chat; give it that right, then enable this webhook"),
-    ("chat_send_plain_forbidden", "the chat takes no text messages; allow them, then enable this webhook"),
-    ("chat_restricted", "the chat is restricted, and takes no messages"),
+STOPPED = (
+    ("bot was blocked by the user", "The person has blocked the bot. Once it is unblocked, enable this webhook"),
+    ("bot was kicked", f"The bot was removed from the chat. {_AGAIN}"),
+    ("bot is not a member", f"The bot is not in the chat. {_AGAIN}"),
+    ("user is deactivated", "The person's Telegram account no longer exists"),
+    ("can't initiate conversation", "The person has never started the bot. Press Start in its chat, then enable this"),
+    ("can't send messages to bots", "The chat is another bot's, and bots do not read each other"),
+    ("group chat was deleted", "The group was deleted"),
+    ("group is deactivated", "The group is no longer active"),
+    ("group chat was deactivated", "The group is no longer active"),
+    ("group chat was upgraded", "The group became a supergroup, and Telegram did not say which. Set its new chat_id"),
+    ("group chat was migrated", "The group became a supergroup, and Telegram did not say which. Set its new chat_id"),
+    ("chat not found", "There is no such chat, or the bot is not in it. Check chat_id, and press Start or add the bot"),
+    ("user not found", "There is no such person. Check chat_id"),
+    ("peer_id_invalid", "There is no such chat, or the bot never met it. Check chat_id"),
+    ("chat_id is empty", "The address has no chat_id"),
+    ("message thread not found", f"The topic no longer exists. {_OTHER_TOPIC}"),
+    ("topic_deleted", f"The topic was deleted. {_OTHER_TOPIC}"),
+    ("topic_closed", "The topic is closed. Open it again, then enable this webhook"),
+    ("not enough rights", _RIGHT),
+    ("have no rights to send", _RIGHT),
+    ("chat_write_forbidden", _RIGHT),
+    ("need administrator rights", "The bot must be an administrator of the channel to post in it"),
+    ("chat_admin_required", "The bot must be an administrator of the chat to post in it"),
+    ("chat_send_plain_forbidden", "The chat takes no text messages. Allow them, then enable this webhook"),
+    ("chat_restricted", "The chat is restricted, and takes no messages"),
 )
 # Whatever the description says.
 _WHOLE = {
-    401: "the bot's token was revoked; set the new one",
-    404: "no bot has this token: it is wrong, or was revoked; set the right one",
+    401: "The bot's token was revoked. Set the new one",
+    404: "No bot has this token: it is wrong, or was revoked. Set the right one",
 }
-_GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "message identifier is not")
+GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "message identifier is not")
 
 
 def read(
@@ -69,7 +70,7 @@ def read(
         moved: the address of the chat that has this new id; None where it is the same.
     """
     if outcome.status_code is None:
-        return Retry(reason=outcome.error or "nothing came back from Telegram's server")
+        return Retry(reason=outcome.error or "Nothing came back from Telegram's server.")
     edited = _edited(request)
     if outcome.ok and outcome.body_truncated:
         # The answer repeats the message, and takes six bytes for a letter that is not ASCII: 16 KiB may not hold it.
@@ -79,7 +80,7 @@ def read(
     if answer is None or not isinstance(answer.get("ok"), bool):
         if outcome.status_code == 429:
             return _throttled(outcome, {}, "", paces)
-        return Retry(reason=f"the server answered {outcome.status_code}, and not as Telegram does")
+        return Retry(reason=f"The server answered {outcome.status_code}, and not as Telegram does.")
     if answer["ok"]:
         result = answer.get("result")
         name = result.get("message_id") if isinstance(result, dict) else None
@@ -89,7 +90,7 @@ def read(
     parameters = answer.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     description = answer.get("description")
-    description = cut(clean(description), 200) if isinstance(description, str) else ""
+    description = cut(clean(description), 200).rstrip(".") if isinstance(description, str) else ""
     return _error(outcome, status, description.replace(hidden, "***"), parameters, paces, edited, moved)
 
 
@@ -105,22 +106,22 @@ def _error(
     if status == 429:
         return _throttled(outcome, parameters, description, paces)
     if status >= 500:
-        return Retry(reason=f"Telegram has a fault of its own: {description or status}")
+        return Retry(reason=f"Telegram has a fault of its own ({description or status}).")
     said = description.lower()
     new = parameters.get("migrate_to_chat_id")
     url = moved(new) if isinstance(new, int) and 1 < abs(new) < 2**52 else None
     if url is not None:
-        return Moved(url=url, reason=f"the group became a supergroup, with the id {new}")
+        return Moved(url=url, reason=f"The group became a supergroup, with the id {new}.")
     if edited is not None and "message is not modified" in said:
         return Sent(message=edited)
-    if edited is not None and any(part in said for part in _GONE):
+    if edited is not None and any(part in said for part in GONE):
         return Gone()
-    why = _WHOLE.get(status) or next((why for part, why in _STOPPED if part in said), None)
+    why = _WHOLE.get(status) or next((why for part, why in STOPPED if part in said), None)
     if why is None and status == 403:
         why = "Telegram does not let the bot write to this chat"
     if why is not None:
-        return Stopped(reason=f"{why} ({description})" if description else why)
-    return Rejected(reason=f"Telegram did not take the message: {description or status}")
+        return Stopped(reason=f"{why} ({description})." if description else f"{why}.")
+    return Rejected(reason=f"Telegram did not take the message ({description or status}).")
 
 
 def _throttled(outcome: Outcome, parameters: dict[str, Any], description: str, paces: tuple[str, ...]) -> Throttled:
@@ -131,7 +132,7 @@ def _throttled(outcome: Outcome, parameters: dict[str, Any], description: str, p
         text = found[1] if found else header
         wait = float(text) if text.isascii() and text.isdigit() else _DEFAULT_WAIT_S
     wait_s = min(max(float(wait), 1.0), _MAX_WAIT_S)
-    return Throttled(wait_s=wait_s, keys=paces, reason=f"too fast for Telegram: it takes nothing for {wait_s:g} s")
+    return Throttled(wait_s=wait_s, keys=paces, reason=f"Too fast for Telegram, which takes nothing for {wait_s:g} s.")
 
 
 def _edited(request: Request) -> str | None:
