@@ -308,11 +308,11 @@ def test_nobody_is_mentioned_and_nothing_is_markup():
     ("value", "sent"),
     [
         ("evil.example/x", "evil.|example/x"),
-        ("https://evil.example", "https:|//evil.|example"),
+        ("https://evil.example", "https:|//|evil.|example"),
         ("me@example.com", "me@example.|com"),
         ("#win $USD /start a/b", "#|win $|USD /|start a/b"),
         ("bücher.рф", "bücher.|рф"),
-        ("tg://user?id=1", "tg:|//user?id=1"),
+        ("tg://user?id=1", "tg:|//|user?id=1"),
         ("$45.00, 10:30, 1.5 of 3. The end", "$45.00, 10:30, 1.5 of 3. The end"),
         ("203.0.x.x", "203.0.x.x"),
     ],
