@@ -244,7 +244,7 @@ def test_a_summary_as_it_is_told() -> None:
 def test_in_telegram_lines_begin_with_icons_and_in_german_money_is_german() -> None:
     """A summary follows the channel and the locale as every message does."""
     message = told(count([conversion(n) for n in range(1_200)]), "telegram", locale="de_DE")
-    assert message.title == "1.200 alerts in 2 Minuten"
+    assert message.title == "1.200 alerts in 2 minutes"
     assert [(line.icon, line.label, line.value) for line in message.lines] == [
         ("🎉", "New Conversion", "1.200"),
         ("💰", "Payout", "54.000,00\xa0€"),

@@ -111,6 +111,20 @@ def test_a_webhooks_life(owner: Terminal, receiver: LedgerReceiver) -> None:
     assert owner("webhooks", "show", id_).code == 4
 
 
+def test_a_preview_in_all_chats(owner: Terminal, receiver: LedgerReceiver) -> None:
+    """``webhooks preview --chats`` shows the message as each chat's readers would see it, without any markup."""
+    hook = owner.json("webhooks", "create", receiver.url("/seen"))["id"]
+    shown = owner.ok("webhooks", "preview", hook, "--type", "conversion.created", "--chats").out
+    parts = {part.splitlines()[0]: part for part in shown.strip("\n").split("\n\n") if part[0] != " "}
+    assert {"slack", "telegram", "discord", "email"} <= parts.keys()
+    assert "┃ 🎉 New Conversion!" in parts["slack"]
+    assert "  🎉 New Conversion!" in parts["telegram"]
+    assert "┃ Payout\n  ┃ €45.00" in parts["discord"]
+    assert "  Subject: New Conversion" in parts["email"]
+    assert shown.count("Mobile (iOS)") == 4
+    assert not any(sign in shown for sign in ("<b>", "{", "=E2", "*Payout"))
+
+
 def test_testing_a_webhook(owner: Terminal, receiver: LedgerReceiver) -> None:
     """``webhooks test`` shows the attempt as it went: exit code 0 where it was taken, 6 where not."""
     hook = owner.json("webhooks", "create", receiver.url("/tested"))

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 ELLIPSIS = "…"
-_ID = r"(?:acc|act|alr|att|dlv|evt|key|req|wh)_[0-9a-hjkmnp-tv-z]{13}"
+_ID = r"(?:acc|act|alr|att|dig|dlv|evt|key|req|wh)_[0-9a-hjkmnp-tv-z]{13}"
 _SECRETS = {
     "tsn_": r"tsn_[A-Za-z0-9_-]{20,}",
     "tk_": r"tk_[A-Za-z0-9_-]{20,}",
@@ -18,7 +18,7 @@ _SECRETS = {
     "whpk_": r"whpk_[A-Za-z0-9+/]{20,}={0,2}",
 }
 _SEEN = re.compile(rf"{_ID}|{'|'.join(_SECRETS.values())}")
-_ELIDED = re.compile(r"\b((?:acc|act|alr|att|dlv|evt|key|req|wh|pst|tsn|tk|whsec|whsk|whpk)_)…")
+_ELIDED = re.compile(r"\b((?:acc|act|alr|att|dig|dlv|evt|key|req|wh|pst|tsn|tk|whsec|whsk|whpk)_)…")
 _SPAN = r"[0-9.]+(?:e[+-]?\d+)? (?:ms|s|m|h|d)"
 
 # What differs from one run to the next, and what it must look like all the same.

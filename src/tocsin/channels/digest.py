@@ -30,6 +30,8 @@ _OFFENDERS = 3  # of each kind
 
 _LABEL = 60  # UTF-16 units
 
+_SENTENCES = "en"  # a span of time within a sentence is in the sentence's language, whatever figures are written in
+
 
 def digest_message(occasion: Occasion, options: ChatOptions, channel: str) -> Message:
     """The message of a digest: `occasion.data` is a `Summary`. One that counts one event is told as that event."""
@@ -82,7 +84,7 @@ class _Teller:
         summary = self._summary
         alerts = "1 alert" if summary.count == 1 else f"{self._number(summary.count)} alerts"
         if summary.count > 1:
-            alerts += f" in {wording.duration(max(1, ceil((summary.last_at - summary.first_at) / 1000)), self._locale)}"
+            alerts += f" in {wording.duration(max(1, ceil((summary.last_at - summary.first_at) / 1000)), _SENTENCES)}"
         if summary.kind == "summary":
             return alerts, "📊", self._tone()
         if summary.over:

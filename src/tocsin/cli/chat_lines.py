@@ -44,6 +44,17 @@ class Lines:
         self._out.file.flush()
 
 
+def put_unsent(channel: str, body: str) -> bool:
+    """Prints a message that was not sent as it would be read. False: nobody reads that channel, and nothing is said."""
+    from tocsin.receiver.doubles.unsent import blocks_unsent
+
+    blocks = blocks_unsent(channel, body)
+    for block in blocks or ():
+        for line in _block(block, _plain("  ")):
+            console().print(line, soft_wrap=True)
+    return blocks is not None
+
+
 def _refused(refused: "Refused") -> "Iterator[Text]":
     yield _plain(f"REFUSED with {refused.status or 'no answer'} {refused.name}: {refused.why}", "red")
 

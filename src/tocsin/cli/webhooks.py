@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from tocsin.cli import attempts
+from tocsin.cli import attempts, chat_lines
 from tocsin.cli.client import Client, segment
 from tocsin.cli.connection import HERE, Connection
 from tocsin.cli.exits import OK, UNDELIVERED, USAGE, Failure
@@ -329,7 +329,7 @@ def preview(
         webhook: Its id (wh_…).
         event: An event's id (evt_…).
         event_type: A type, whose example is taken; without both, the first that the webhook takes.
-        chats: Show what the same event makes in each chat too.
+        chats: Show instead how the event reads in each chat.
         as_json: Print JSON.
     """
     with Client(at) as client:
@@ -337,15 +337,18 @@ def preview(
     if as_json:
         put_json(shown)
         return
+    if chats:
+        for name, body in shown["chats"].items():
+            put_text(name, style="bold")
+            if not chat_lines.put_unsent(name, body):
+                put_text(pretty_body(body))
+            put_text("")
+        return
     put_text(f"{shown['method']} {shown['url']}", style="bold")
     for name, value in shown["headers"].items():
         put_text(f"{name}: {value}")
     put_text("")
     put_text(pretty_body(shown["body"]))
-    for name, body in shown["chats"].items() if chats else ():
-        put_text("")
-        put_text(name, style="bold")
-        put_text(pretty_body(body))
 
 
 @app.command
