@@ -49,7 +49,8 @@ _SPECS = (
 _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
-_NO_EVENTS = ("data.", "event.", "options.", "request.", "settings.", "signals.", "tocsin.")  # what else has a dot
+# What else has a dot; `webhook.` begins actions of the audit log.
+_NO_EVENTS = ("data.", "event.", "options.", "request.", "settings.", "signals.", "tocsin.", "webhook.")
 _FILES = re.compile(r"\.(?:py|md|toml|txt|json|key|db|http|mjs|sql)$")
 
 
