@@ -333,6 +333,12 @@ def test_markup(text: str, seen: str, marks: list[tuple]) -> None:
     assert [run.marks for run in runs] == marks
 
 
+def test_styles_within_styles_have_an_end() -> None:
+    """However deep styles are nested, a message is read; what is deeper than eight stays as it is written."""
+    assert runs_text(runs_of("**__~~||x||~~__**")) == "x"
+    assert "x" in runs_text(runs_of("*_" * 1000 + "x" + "_*" * 1000))
+
+
 def test_links() -> None:
     """A link shows its label and leads to its address; a bare address leads to itself."""
     runs = runs_of("[Go *there*](https://x.y/a_(b)) <https://a.b> https://c.d/e.")

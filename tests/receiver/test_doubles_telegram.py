@@ -141,6 +141,14 @@ def test_the_length_is_counted_without_tags() -> None:
         assert (status, answer["description"]) == (400, "Bad Request: message is too long")
 
 
+def test_a_hundred_entities() -> None:
+    """What is styled beyond a hundred entities is shown without its style."""
+    double = TelegramDouble()
+    status, answer = send(double, html("<b>x</b>\n" * 101))
+    assert (status, len(answer["result"]["entities"])) == (200, 100)
+    assert double.messages[0].text == "\n".join("x" * 101)
+
+
 @pytest.mark.parametrize(
     ("given", "error"),
     [

@@ -27,6 +27,7 @@ _STYLES: dict[str, Mark] = {
     "bold": "bold", "underline": "underline", "strike": "strike", "spoiler": "spoiler", "star": "italic",
     "low": "italic",
 }  # fmt: skip
+_DEEPEST = 8  # styles within styles; what is deeper stays as it is written
 _FENCE = re.compile(r"```(?:[A-Za-z0-9_+-]*\n)?(?P<code>.+?)```", re.DOTALL)
 _LINE = re.compile(
     r"(?P<heading>#{1,3}) +(?=\S)|(?P<small>-#) +(?=\S)|(?P<all>>>>) |(?P<quote>>) |(?P<item>\s*[-*]) +(?=\S)"
@@ -108,7 +109,9 @@ def _runs(text: str, marks: tuple[Mark, ...], callable_by: frozenset[str]) -> It
 
 def _found(found: re.Match[str], marks: tuple[Mark, ...], callable_by: frozenset[str]) -> Iterator[Run]:
     kind = found.lastgroup or ""
-    if kind in _STYLES:
+    if kind in _STYLES and len(marks) >= _DEEPEST:
+        yield Run(found[0], marks)
+    elif kind in _STYLES:
         yield from _runs(found[kind], (*marks, _STYLES[kind]), callable_by)
     elif found["code"] is not None:
         code = found["code"]

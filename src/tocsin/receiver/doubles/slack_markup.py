@@ -5,6 +5,7 @@ come as ``&amp;``, ``&lt;`` and ``&gt;``. What is bold or quoted is found afterw
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -18,7 +19,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 # Opens after a beginning, a space or punctuation, and closes before the like: `snake_case_name` stays as it is.
-_STYLES = re.compile(r"(?<![\w*_~])(?P<mark>[*_~])(?=\S)(?P<inner>[^\n]*?\S)(?P=mark)(?![\w*_~])")
+_OPENS = re.compile(r"(?<![\w*_~])[*_~](?=\S)")
+_CLOSES = re.compile(r"(?<=\S)[*_~](?![\w*_~])")
 _MARKS: dict[str, Mark] = {"*": "bold", "_": "italic", "~": "strike"}
 _LINK = re.compile(r"(?:https?|mailto|tel|slack):", re.IGNORECASE)
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">"}
@@ -78,17 +80,32 @@ def _filled(runs: list[Run], tokens: Iterator[Run]) -> list[Run]:
 def _styled(text: str, marks: tuple[Mark, ...]) -> list[Run]:
     runs: list[Run] = []
     at = 0
-    for found in _STYLES.finditer(text):
-        mark = _MARKS[found["mark"]]
-        if mark in marks:
-            continue
-        if found.start() > at:
-            runs.append(Run(text[at : found.start()], marks))
-        runs += _styled(found["inner"], (*marks, mark))
-        at = found.end()
+    for start, end in _spans(text, marks):
+        if start > at:
+            runs.append(Run(text[at:start], marks))
+        runs += _styled(text[start + 1 : end], (*marks, _MARKS[text[start]]))
+        at = end + 1
     if at < len(text):
         runs.append(Run(text[at:], marks))
     return runs
+
+
+def _spans(text: str, marks: tuple[Mark, ...]) -> Iterator[tuple[int, int]]:
+    """Where styles begin and end, one after the other: each within a line, and with something in it."""
+    closing: dict[str, list[int]] = {mark: [] for mark in _MARKS}
+    for found in _CLOSES.finditer(text):
+        closing[found[0]].append(found.start())
+    lines = [found.start() for found in re.finditer("\n", text)]
+    at = 0
+    for found in _OPENS.finditer(text):
+        start = found.start()
+        ends = closing[found[0]]
+        if start < at or _MARKS[found[0]] in marks:
+            continue
+        nth, line = bisect_left(ends, start + 2), bisect_left(lines, start)
+        if nth < len(ends) and (line == len(lines) or ends[nth] < lines[line]):
+            yield start, ends[nth]
+            at = ends[nth] + 1
 
 
 def _token(found: re.Match[str]) -> Run | None:

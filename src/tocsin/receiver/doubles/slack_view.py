@@ -24,6 +24,7 @@ from tocsin.receiver.doubles.slack_markup import blocks_of, runs_of, unescape
 from tocsin.receiver.doubles.slack_rules import MAX_TEXT
 
 _NAMED = {"good": "#2eb886", "warning": "#daa038", "danger": "#a30200"}
+_DEEPEST = 8  # lists in quotations in lists; Slack's own editor makes three
 _Part = Mapping[str, Any]
 
 
@@ -162,10 +163,10 @@ def _web(url: object) -> str:
     return url if isinstance(url, str) and url.startswith(("http://", "https://")) else ""
 
 
-def _rich(elements: list[Any]) -> Iterator[str]:
+def _rich(elements: list[Any], depth: int = 0) -> Iterator[str]:
     for element in elements:
-        if "elements" in element:
-            yield from _rich(element["elements"])
+        if "elements" in element and depth < _DEEPEST:
+            yield from _rich(element["elements"], depth + 1)
             yield "\n"
         else:
             yield str(element.get("text") or element.get("url") or element.get("name") or "")

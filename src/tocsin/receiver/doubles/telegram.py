@@ -14,6 +14,7 @@ from tocsin.receiver.doubles.telegram_errors import ERRORS, MIGRATED_TO, failure
 from tocsin.receiver.doubles.telegram_html import Formatted, Unreadable, parse, units
 from tocsin.receiver.doubles.telegram_view import blocks_seen
 
+MAX_ENTITIES = 100  # of a message; further ones are left out, not refused
 MAX_TEXT = 4_096  # UTF-16 units, the tags taken out
 
 # "My bot is hitting limits" of core.telegram.org/bots/faq has one a second to a chat, with short bursts beyond it (how
@@ -256,4 +257,4 @@ def _trimmed(message: Formatted) -> Formatted:
         start, end = max(entity.offset - cut, 0), min(entity.offset + entity.length - cut, size)
         if end > start:
             entities.append(msgspec.structs.replace(entity, offset=start, length=end - start))
-    return Formatted(text, tuple(entities))
+    return Formatted(text, tuple(entities[:MAX_ENTITIES]))

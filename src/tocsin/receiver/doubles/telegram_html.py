@@ -20,6 +20,7 @@ _KINDS: dict[str, Kind] = {
     "span": "spoiler", "code": "code", "pre": "pre", "a": "text_link", "blockquote": "blockquote",
     "tg-emoji": "custom_emoji",
 }  # fmt: skip
+_SPECIAL = re.compile(rb"[<&]")
 _SPACE = b" \t\r\n\v\0"
 _ENTITY = re.compile(rb"&(?:#(?P<hex>[xX][0-9a-fA-F]+)|#(?P<number>[0-9]+)|(?P<name>lt|gt|amp|quot)(?![a-zA-Z]));?")
 _NAMED = {b"lt": "<", b"gt": ">", b"amp": "&", b"quot": '"'}
@@ -83,10 +84,8 @@ class _Parser:
             if raw[self._at] == 0x26 and (decoded := self._entity()):
                 self._add(decoded)
             elif raw[self._at] != 0x3C:
-                end = min(
-                    (n for n in (raw.find(b"<", self._at + 1), raw.find(b"&", self._at + 1)) if n > 0), default=-1
-                )
-                end = len(raw) if end < 0 else end
+                found = _SPECIAL.search(raw, self._at + 1)
+                end = found.start() if found else len(raw)
                 self._add(raw[self._at : end].decode("utf-8", "surrogatepass"))
                 self._at = end
             elif raw[self._at + 1 : self._at + 2] == b"/":
