@@ -65,6 +65,7 @@ class MailHost:
         self.port = 0
         self.silent = False  # takes connections and says nothing
         self.utf8 = True
+        self.most: int | None = None  # connections at once; more are turned away
         self._tls = tls
         self._implicit = implicit
         self._users = users
@@ -122,6 +123,9 @@ class MailHost:
         self.connections += 1
         if self.silent:
             return asyncio.Protocol()
+        still = sum(smtp.transport is not None and not smtp.transport.is_closing() for smtp in self._open)
+        if self.most is not None and still >= self.most:
+            return _Full()
         smtp = SMTP(
             _Desk(self, self.connections),
             hostname="mail.test",
@@ -153,6 +157,13 @@ class MailHost:
             assert smtp.transport is not None
             smtp.transport.abort()
         return answer
+
+
+class _Full(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"421 4.7.0 too many connections\r\n")
+        transport.close()
 
 
 class _Desk:
