@@ -135,7 +135,7 @@ def _facts(found: Subscription) -> str:
     settings = found.webhook.settings
     rows = [
         ("Address", settings.url_shown.removeprefix("mailto:")),
-        ("From", clean(found.account.name)),
+        ("Account", clean(found.account.name)),
         ("Webhook", clean(settings.name) or ids.show("wh_", found.webhook.id)),
         ("Events", "all" if "*" in settings.events else ", ".join(settings.events)),
     ]

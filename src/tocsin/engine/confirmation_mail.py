@@ -42,7 +42,7 @@ def asks(notice: Notice, account: Account, webhook: Webhook, *, links: Links, se
         at=notice.at,
         text=(Span(text=said),),
         lines=(
-            Line(label="From", value=owner),
+            Line(label="Account", value=owner),
             Line(label="Webhook", value=f"{name} ({webhook_id})" if name else webhook_id),
             Line(label="Events", value=kinds),
             Line(label="Code", value=token),
