@@ -274,3 +274,28 @@ def test_over_tls_with_a_login(start_server: StartServer, tmp_path_factory: pyte
         mails = host.wait_for(6)
         assert {(mail.tls, mail.user) for mail in mails} == {(True, "mailer")}
         assert len({mail.connection for mail in mails}) <= 2
+
+
+def test_a_digest_has_a_page(start_server: StartServer, mail_host: MailHost) -> None:
+    """What was folded is told one by one: what, when, in which campaign, how much; IP addresses nowhere whole."""
+    server = with_mail(start_server, mail_host)
+    shop = server.operator.shop(profile="cloakradar", name="Rocket <Shoes>")
+    hook = shop.webhook("mailto:reader@example.com", channel="email", options={"digest": {"window_s": 2, "max": 1}})
+    press(server, link_in(mail_host.wait_for(1)[0]))
+    for n in range(5):
+        shop.publish("conversion.new", external_id=f"c-{n}")
+    alerts = mail_host.wait_for(3)[1:]
+    digest = alerts[1]
+    assert "4 alerts" in digest.message["Subject"]
+    links = re.findall(rf"{PUBLIC}/links/[\w-]+", digest.part("plain"))
+    assert len(links) == 2
+    status, page, headers = browse(server, links[0])
+    assert status == 200
+    assert "4 alerts" in page
+    assert "Rocket &lt;Shoes&gt;" in page
+    assert page.count("<tr><td>20") == 4
+    assert page.count("New Conversion") >= 4
+    assert "<form" not in page
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert browse(server, links[0], "POST", b"")[0] == 200
+    assert shop.status(hook["id"])["status"] == "active", "a digest's link allows reading, nothing else"

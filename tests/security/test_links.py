@@ -3,12 +3,12 @@
 import pytest
 
 from tocsin.clock import Millis
-from tocsin.model import AccountId, DeliveryId, WebhookId
+from tocsin.model import AccountId, EventId, WebhookId
 from tocsin.security.links import CONFIRM_FOR_MS, DIGEST_FOR_MS, Links, Purpose, veiled, veiled_bytes
 from tocsin.security.vault import Vault
 
 NOW = Millis(1_767_225_600_000)
-ACCOUNT, WEBHOOK, DIGEST = AccountId(1 << 40), WebhookId((1 << 63) - 1), DeliveryId(7)
+ACCOUNT, WEBHOOK, DIGEST = AccountId(1 << 40), WebhookId((1 << 63) - 1), EventId(7)
 VAULT = Vault(bytes(range(32)))
 LINKS = Links(VAULT.derive("links"), "https://tocsin.example.com/")
 ADDRESS = "mailto:ops@example.com"

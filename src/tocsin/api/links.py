@@ -8,6 +8,7 @@ look all the same. No scripts, nothing from elsewhere, nothing kept.
 import base64
 import hashlib
 import logging
+from collections.abc import Sequence
 from html import escape
 
 from tocsin import ids
@@ -17,6 +18,7 @@ from tocsin.api.problems import RETRY_AFTER_S, RawHeaders, problem
 from tocsin.api.requests import Receive, Scope, Send, header
 from tocsin.api.services import Services
 from tocsin.channels.limits import clean
+from tocsin.control.digests import DigestPage
 from tocsin.control.readers import Subscription
 from tocsin.errors import Invalid, NotFound
 from tocsin.model import WebhookState
@@ -36,7 +38,8 @@ _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);margin:0;padding:4vh 1rem}
 main{background:var(--paper);border:1px solid var(--line);border-radius:10px;margin:0 auto;max-width:34rem;
 padding:1.5rem 1.75rem;overflow-wrap:anywhere}main.wide{max-width:60rem}
-h1{font-size:1.35rem;line-height:1.3;margin:0 0 .75rem}p{margin:.5rem 0}.dim{color:var(--dim);font-size:.875rem}
+h1{font-size:1.35rem;line-height:1.3;margin:0 0 .75rem}h2{font-size:1rem;margin:1.25rem 0 .25rem}
+p{margin:.5rem 0}.dim{color:var(--dim);font-size:.875rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:1rem 0}dt{color:var(--dim)}dd{margin:0}
 button{background:var(--act);border:0;border-radius:6px;color:#fff;cursor:pointer;font:inherit;font-weight:600;
 margin:.5rem 0;padding:.6rem 1.25rem}button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}
@@ -95,6 +98,8 @@ class LinkPages:
         grant = readers.grant(scope["path_params"]["token"])
         if grant is None:
             return _NO_LINK
+        if grant.purpose is Purpose.DIGEST:
+            return 200, _digest(await self._services.control.digests.page(grant))
         if method == "POST":
             await self._bodies.read(header(scope, b"content-length"), receive, _MAX_BYTES)
             await readers.use(grant, request_id)
@@ -131,6 +136,27 @@ def _about(grant: Grant, found: Subscription) -> str:
     )
 
 
+def _digest(page: DigestPage) -> str:
+    message = page.message
+    parts = [_pairs([(line.label, line.value) for line in message.lines])]
+    for section in message.sections:
+        pairs = _pairs([(line.label, line.value) for line in section.lines])
+        parts.append(f"<h2>{escape(clean(section.heading))}</h2>{pairs}")
+    if page.members:
+        rows = "".join(
+            f"<tr><td>{one.at}</td><td>{escape(clean(one.what))}</td><td>{escape(clean(one.campaign))}</td>"
+            f"<td>{escape(clean(one.amount))}</td></tr>"
+            for one in page.members
+        )
+        more = f'<p class="dim">The newest {len(page.members)}; the API lists them all.</p>' if page.more else ""
+        parts.append(
+            "<h2>One by one</h2><div><table><thead><tr><th>When</th><th>What</th><th>Campaign</th><th>Amount</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table></div>{more}"
+        )
+    parts.append(f'<p class="dim">{escape(clean(message.footer))}</p>')
+    return _html(f"{clean(message.icon)} {clean(message.title)}".strip(), "".join(parts), "wide")
+
+
 def _facts(found: Subscription) -> str:
     settings = found.webhook.settings
     rows = [
@@ -139,7 +165,13 @@ def _facts(found: Subscription) -> str:
         ("Webhook", clean(settings.name) or ids.show("wh_", found.webhook.id)),
         ("Events", "all" if "*" in settings.events else ", ".join(settings.events)),
     ]
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows) + "</dl>"
+    return _pairs(rows)
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> str:
+    if not rows:
+        return ""
+    return "<dl>" + "".join(f"<dt>{escape(clean(n))}</dt><dd>{escape(clean(v))}</dd>" for n, v in rows) + "</dl>"
 
 
 def _button(label: str) -> str:

@@ -237,8 +237,8 @@ def _row(content: str, style: str, ink: str = "ink") -> str:
 def _table(lines: tuple[Line, ...]) -> str:
     rows = "".join(
         f'<tr><td class="dim" style="padding:3px 16px 3px 0;color:#57606a;vertical-align:top;font-size:14px;{_FONT}">'
-        f'{escape(line.label)}</td><td class="ink" style="padding:3px 0;color:#1f2430;word-break:break-word;'
-        f'font-size:14px;{_FONT}">{escape(line.value)}</td></tr>\n'
+        f'{escape(line.label)}</td><td class="ink" style="padding:3px 0;color:#1f2430;vertical-align:top;'
+        f'word-break:break-word;font-size:14px;{_FONT}">{escape(line.value)}</td></tr>\n'
         for line in lines
     )
     return f'<table role="presentation" cellpadding="0" cellspacing="0" border="0">\n{rows}</table>'

@@ -12,6 +12,7 @@ from tocsin.control.accounts import AccountControl
 from tocsin.control.alerts import AlertControl
 from tocsin.control.campaigns import CampaignControl
 from tocsin.control.consent import Consent
+from tocsin.control.digests import DigestControl
 from tocsin.control.event_types import EventTypeControl
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
@@ -44,6 +45,7 @@ class Control:
     event_types: EventTypeControl
     webhooks: WebhookControl
     readers: ReaderControl
+    digests: DigestControl
     visitors: VisitorControl
     alerts: AlertControl
     trade: CampaignControl
@@ -99,6 +101,7 @@ class Control:
             trade=CampaignControl(activities=activities, triggers=store.triggers, clock=clock),
             visitors=VisitorControl(erasure=store.erasure, clock=clock),
             webhooks=webhooks,
+            digests=DigestControl(digests=store.digests, records=store.records, directory=directory),
             readers=ReaderControl(
                 control=webhooks,
                 webhooks=store.webhooks,

@@ -35,6 +35,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     webhook_text: str
     masks_ips: bool
     static_headers: tuple[tuple[str, str], ...]
+    links: Links | None = None
     chat: "ChatTarget | None" = None  # where its channel is a chat
     postback: "PostbackTarget | None" = None  # where it is postbacks
     unusable: str | None = None  # why nothing can be sent: an older version took what this one does not understand
@@ -90,6 +91,7 @@ def target(
             *(header for header in _STATIC if header[0].lower() not in own),
             *((name, value) for name, value in secrets.headers.items() if name.lower() not in taken),
         ),
+        links=links,
         chat=chat,
         postback=called,
         unusable=unusable,
@@ -199,9 +201,17 @@ def message(
         profile=to.profile,
         account_name=to.account_name,
         test=test,
+        link=_page(to, event_id, timestamp) if type == DIGEST_TYPE else None,
     )
     tell = digest_message if type == DIGEST_TYPE else compose
     return tell(occasion, options, channel)
+
+
+def _page(to: Target, event_id: EventId, made_at: Millis) -> str | None:
+    """Where a digest's members are told."""
+    if to.links is None:
+        return None
+    return to.links.url(to.links.digest(to.webhook.account_id, event_id, made_at))
 
 
 def body_of(account: Account, profile: Profile, webhook_id: WebhookId, event: Event) -> bytes | None:

@@ -16,7 +16,7 @@ from enum import IntEnum
 import msgspec
 
 from tocsin.clock import Millis
-from tocsin.model import AccountId, DeliveryId, WebhookId
+from tocsin.model import AccountId, EventId, WebhookId
 
 # Who does not read mail on a long weekend should still find the link alive.
 CONFIRM_FOR_MS = 7 * 86_400_000
@@ -49,7 +49,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     purpose: Purpose
     account_id: AccountId
-    subject: int  # a webhook's or a digest's id
+    subject: int  # the id of a webhook, or of a digest's event
     until: Millis
     address: bytes  # a digest of it; of nothing, where the link is about none
 
@@ -73,8 +73,9 @@ class Links:
     def leave(self, account_id: AccountId, webhook_id: WebhookId, address: str) -> str:
         return self._token(Purpose.LEAVE, account_id, webhook_id, _FOR_EVER, address)
 
-    def digest(self, account_id: AccountId, digest_id: DeliveryId, now: Millis) -> str:
-        return self._token(Purpose.DIGEST, account_id, digest_id, Millis(now + DIGEST_FOR_MS), "")
+    def digest(self, account_id: AccountId, event_id: EventId, made_at: Millis) -> str:
+        """The same for the same digest, which may be sent more than once."""
+        return self._token(Purpose.DIGEST, account_id, event_id, Millis(made_at + DIGEST_FOR_MS), "")
 
     def url(self, token: str) -> str | None:
         """The page that a token opens; None where the server does not know its own address."""
