@@ -17,7 +17,7 @@ from tocsin.api import postbacks
 from tocsin.api.codes import CODES
 from tocsin.api.openapi import describe
 from tocsin.api.routes import OPERATIONS
-from tocsin.channels import slack_answers
+from tocsin.channels import macros, slack_answers, telegram, templates
 from tocsin.cli.checks import _OTHER_VARIABLES
 from tocsin.cli.main import make_app, run
 from tocsin.config import Settings
@@ -50,7 +50,10 @@ _METHODS = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$")
 _SNAKE = re.compile(r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$")
 _DOTTED = re.compile(r"^[a-z][a-z_]*\.(?:[a-z_]+|\*)$")
 # What else has a dot; `webhook.` begins actions of the audit log.
-_NO_EVENTS = ("data.", "event.", "options.", "request.", "settings.", "signals.", "tocsin.", "webhook.")
+_NO_EVENTS = (
+    *("data.", "event.", "options.", "parameters.", "request.", "settings.", "signals.", "text.", "tocsin."),
+    "webhook.",
+)
 _FILES = re.compile(r"\.(?:py|md|toml|txt|json|key|db|http|mjs|sql)$")
 
 
@@ -179,6 +182,7 @@ def _vocabulary() -> frozenset[str]:
     words |= set(postbacks.NAMES) | {"aff_sub"}  # a network's own
     words |= {*occurrences.WORDS, *forms.FORMS, *details.DETAILS}
     words |= {*slack_answers.WORDS, *slack_answers.FAST}
+    words |= {*telegram.PARAMETERS, *macros.OWN, *templates.OWN}
     words |= {"allowed_mentions", "retry_after", "thread_id"}  # Discord's own
     words |= {*scoring.RULES, *traffic.FRAUD_TYPES, traffic.UNTYPED}
     for profile in _PROFILES.values():

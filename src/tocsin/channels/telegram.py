@@ -36,6 +36,8 @@ _TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{30,64}")
 _ANY_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,128}")
 _CHAT_NUMBER = re.compile(r"-?[1-9][0-9]{0,15}")  # at most 52 significant bits
 _CHAT_NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
+# What an address may say beside the token, its chat first.
+PARAMETERS = ("chat_id", "message_thread_id", "disable_notification")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _SET_HERE = frozenset({"text", "parse_mode", "entities", "link_preview_options", "disable_web_page_preview"})
 
@@ -181,7 +183,7 @@ def _query(query: str) -> dict[str, str]:
     for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if name in _SET_HERE:
             raise _refused(f"{name} is set for each message; leave it out")
-        if name not in {"chat_id", "message_thread_id", "disable_notification"}:
+        if name not in PARAMETERS:
             raise _refused(
                 f"{clean(name)[:40]!r} is not taken: chat_id, message_thread_id and disable_notification are; "
                 "leave the rest out"
