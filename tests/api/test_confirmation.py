@@ -149,6 +149,7 @@ def test_another_address_is_asked_anew(mailing: Site, shop: Shop, host: MailHost
     assert (now["status"], now["status_reason"]) == ("disabled", "its address is not confirmed yet")
     assert now["confirmed_at"] is None
     assert press(mailing, old)[0] == 404
+    assert shop.status(hook["id"])["confirmed_at"] is None
     new = asked(host, 3)
     assert new.recipient == "new@example.com"
     press(mailing, path_in(new))
