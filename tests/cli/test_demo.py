@@ -69,7 +69,7 @@ def test_the_demonstration(terminal: Terminal) -> None:
         if name != "standard":  # 410 is a failure like any other: the whole schedule is walked
             assert row["requests"] == row["expected"] * (len(profiles.load(name).schedule_s) + 1)
             assert row["states"] == {"failed": row["expected"]}
-    services = ("Slack", "Telegram", "Discord")
+    services = ("Slack", "Telegram", "Discord", "e-mail")
     chats = {(row["profile"], row["chat"]): row for row in shown["chats"]}
     assert list(chats) == [(name, service) for name in ("standard", "cloakradar") for service in services]
     for (name, _), row in chats.items():
@@ -78,7 +78,7 @@ def test_the_demonstration(terminal: Terminal) -> None:
         assert row["messages"] == row["singles"] + row["summaries"] + row["notices"] < 20
         assert (row["throttled"], row["refused"]) == (0, 0)
         assert " alerts in " in row["sample"]
-        assert (row["edits"] > 0) == (row["chat"] != "Slack")
+        assert (row["edits"] > 0) == (row["chat"] in ("Telegram", "Discord"))
     assert sum(row["notices"] for row in chats.values()) == 2  # the two webhooks that were stopped
     assert list(terminal.folder.iterdir()) == []
 
@@ -99,8 +99,8 @@ def test_keeping_it(terminal: Terminal) -> None:
             if "export TOCSIN_" in line
         )
         asked = {"url": exported["URL"], "key": exported["KEY"]}
-        pages = re.findall(r"(http://\S+/)   # (\w+), as people see it", said.read_text())
-        assert [name for _, name in pages] == ["Slack", "Telegram", "Discord"]
+        pages = re.findall(r"(http://\S+/)   # (\S+), as people see it", said.read_text())
+        assert [name for _, name in pages] == ["Slack", "Telegram", "Discord", "e-mail"]
         for page, _ in pages:
             assert httpx.get(page, trust_env=False).headers["content-type"].startswith("text/html")
             assert " alerts in " in httpx.get(f"{page}messages.json", trust_env=False).text
@@ -234,16 +234,19 @@ CHAT_MEMBERS = [
 ]
 DIGEST = delivery("evt_9999", digest_id=None, members=1200, type="tocsin.digest") | {"id": "dig_9"}
 CHAT_DELIVERIES = [*CHAT_SINGLES, *CHAT_MEMBERS, DIGEST]
-TEXTS = {"dlv_evt_1": "New Click", "dlv_evt_2": "New Click", "dig_9": "1,200 alerts in 5 seconds"}
+TEXTS = {
+    "dlv_evt_1": "New Click\nPartner: Ω-Traffic",
+    "dlv_evt_2": "New Click\nStop: http://x/links/***",
+    "dig_9": "1,200 alerts in 5 seconds",
+}
 
 
-def posted(n: int, id_: str, *, at: int = 0, text: str | None = None) -> Shown:
-    """What stands in the chat after the body of this delivery."""
-    raw = Raw(method="POST", path="/", headers=(), body=id_.encode())
-    return Shown(id=str(n), at=Millis(at), chat="#x", blocks=(Text(plain(text or TEXTS.get(id_, "?"))),), raw=raw)
+def posted(n: int, text: str, *, at: int = 0) -> Shown:
+    raw = Raw(method="POST", path="/", headers=(), body=b"")
+    return Shown(id=str(n), at=Millis(at), chat="#x", blocks=(Text(plain(text)),), raw=raw)
 
 
-CHAT_MESSAGES = [posted(n, id_) for n, id_ in enumerate(TEXTS)]
+CHAT_MESSAGES = [posted(n, text.replace("***", "AQ-y_x")) for n, text in enumerate(TEXTS.values())]
 
 
 def chat_judged(
@@ -255,12 +258,18 @@ def chat_judged(
         webhook=more.get("webhook", WEBHOOK),
         expected={f"evt_{n}" for n in range(1, 1203)},
         deliveries=deliveries,
-        bodies={id_: id_ for id_ in TEXTS},
+        texts=more.get("texts", TEXTS),
         messages=messages,
         refused=more.get("refused", ()),
         window_s=5,
         singles=more.get("singles", 2),
     )
+
+
+def told(n: int, text: str) -> dict[str, Any]:
+    """The n-th of the messages says something else, and so does the log."""
+    messages = [posted(at, text) if at == n else one for at, one in enumerate(CHAT_MESSAGES, 1)]
+    return {"messages": messages, "texts": TEXTS | {list(TEXTS)[n - 1]: text}}
 
 
 def changed(id_: str, **fields: Any) -> list[dict[str, Any]]:
@@ -286,9 +295,11 @@ def test_a_chat_that_is_well_is_found_well() -> None:
         ({"deliveries": changed("dlv_evt_7", digest_id="dig_8")}, "dlv_evt_7 is in dig_8, which is not there"),
         ({"deliveries": changed("dig_9", members=1199)}, "dig_9 says 1199 and has 1200"),
         ({"messages": CHAT_MESSAGES[1:]}, "the message of dlv_evt_1 is not in the chat as it was sent"),
-        ({"messages": [*CHAT_MESSAGES, posted(4, "dlv_evt_1")]}, "'New Click' came unforeseen"),
-        ({"messages": [*CHAT_MESSAGES[:2], posted(3, "dig_9", text="1,199 alerts in 5 seconds")]}, "stands for 1200"),
-        ({"messages": [posted(1, "dlv_evt_1", text="2 alerts in 1 second"), *CHAT_MESSAGES[1:]]}, "stands for 1;"),
+        ({"messages": [*CHAT_MESSAGES, CHAT_MESSAGES[0]]}, "'New Click' came unforeseen"),
+        ({"texts": TEXTS | {"dlv_evt_1": "New Click"}}, "the message of dlv_evt_1 is not in the chat as it was sent"),
+        ({"texts": {}}, "the message of dig_9 is not in the chat as it was sent"),
+        (told(3, "1,199 alerts in 5 seconds"), "dig_9 stands for 1200; its message begins '1,199 alerts"),
+        (told(1, "2 alerts in 1 second"), "dlv_evt_1 stands for 1; its message begins '2 alerts"),
         ({"singles": 1}, "2 alerts were sent on their own in 1.0 s; the settings allow 1"),
         ({"webhook": WEBHOOK | {"status": "disabled"}}, "should be active and is disabled (for a reason)"),
     ],
@@ -311,7 +322,7 @@ def test_what_a_chat_refuses() -> None:
 
 def test_more_windows_allow_more() -> None:
     """Of two windows twice as many may be sent on their own."""
-    later = [posted(n, id_, at=4_500 * n) for n, id_ in enumerate(TEXTS)]
+    later = [posted(n, text, at=4_500 * n) for n, text in enumerate(TEXTS.values())]
     assert chat_judged(messages=later, singles=1).faults == []
 
 

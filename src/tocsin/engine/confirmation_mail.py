@@ -25,10 +25,10 @@ def asks(notice: Notice, account: Account, webhook: Webhook, *, links: Links, se
     owner = cut(clean(account.name), _NAME_LENGTH)
     days = CONFIRM_FOR_MS // 86_400_000
     how = "Press the button to agree." if url else "To agree, give whoever set it up the code below."
+    stop = " Each alert has a link that stops them." if url else ""
     said = (
         f"{owner} wants to send alerts to this address. Nothing is sent until you agree.\n\n{how} It works for {days} "
-        "days. Each alert has a link that stops them.\n\nIf you know nothing of this, ignore this mail: without you, "
-        "nothing more will come."
+        f"days.{stop}\n\nIf you know nothing of this, ignore this mail: without you, nothing more will come."
     )
     events = webhook.settings.events
     more = f" and {len(events) - _EVENTS} more" if len(events) > _EVENTS else ""

@@ -44,6 +44,20 @@ class Api:
             raise Failure(FAILED, f"{method} {path} was answered {answer.status_code}: {answer.text[:1000]}")
         return answer.json()
 
+    async def press(self, link: str) -> None:
+        """Opens a page of the server's, which must have a button, and presses that.
+
+        Raises:
+            Failure: there is no such page.
+        """
+        try:
+            shown = await self._http.get(link)
+            pressed = await self._http.post(link)
+        except httpx.HTTPError as error:
+            raise Failure(FAILED, f"{link}: no answer: {error or type(error).__name__}") from None
+        if "<button>" not in shown.text or shown.status_code != 200 or pressed.status_code != 200:
+            raise Failure(FAILED, f"{link} has no button, or it cannot be pressed: {pressed.status_code}")
+
     async def ask(
         self, key: str, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
     ) -> httpx.Response:

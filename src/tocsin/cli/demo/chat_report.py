@@ -17,6 +17,7 @@ _TOO_FAST = 429
 # From the claim of a delivery to the arrival of its message, at most: so much later than the window may it be there.
 _ON_ITS_WAY_S = 1.0
 # "505 alerts in 6 seconds", "Fraud burst over: 1,204 alerts in 3 minutes".
+_LINK = re.compile(r"(?<=/links/)[^\s<>]+")
 _COUNT = re.compile(r"([0-9][0-9,]*) alerts in ")
 
 
@@ -55,7 +56,7 @@ def judge_chat(
     webhook: Mapping[str, Any],
     expected: Collection[str],
     deliveries: Sequence[Mapping[str, Any]],
-    bodies: Mapping[str, str],
+    texts: Mapping[str, str],
     messages: Sequence[Shown],
     refused: Sequence[Refused],
     window_s: float,
@@ -66,7 +67,7 @@ def judge_chat(
     Args:
         expected: the events that were accepted for it.
         deliveries: of the webhook, digests too.
-        bodies: what was sent last, by delivery.
+        texts: what was sent last, as it is read, by delivery.
         messages, refused: of the service's double, for this chat.
         window_s, singles: the webhook's digest rule.
     """
@@ -76,7 +77,7 @@ def judge_chat(
     alone = [one for one in alerts if one["digest_id"] is None]
     sent = [one for one in digests.values() if one["digest_id"] is None]
     posted = [*alone, *sent, *notices]
-    told, unforeseen = _told(messages, posted, bodies)
+    told, unforeseen = _told(messages, posted, texts)
     throttled = sum(one.status == _TOO_FAST for one in refused)
     faults = [
         *set_faults("alerts", expected, [one["event_id"] for one in alerts]),
@@ -107,14 +108,19 @@ def judge_chat(
 
 
 def _told(
-    messages: Sequence[Shown], posted: Sequence[Mapping[str, Any]], bodies: Mapping[str, str]
+    messages: Sequence[Shown], posted: Sequence[Mapping[str, Any]], texts: Mapping[str, str]
 ) -> tuple[Mapping[str, Shown], Sequence[str]]:
     """The message of each delivery, found by what the log says was sent; and the first lines of those of none."""
     there = defaultdict(list)
     for message in messages:
-        there[message.raw.body.decode()].append(message)
-    told = {one["id"]: there[body].pop() for one in posted if there.get(body := bodies.get(one["id"], ""))}
+        there[_unlinked(message.text)].append(message)
+    told = {one["id"]: there[text].pop() for one in posted if there.get(text := _unlinked(texts.get(one["id"], "")))}
     return told, [message.text.partition("\n")[0] for left in there.values() for message in left]
+
+
+def _unlinked(text: str) -> str:
+    """Without what its links allow, which the log does not tell."""
+    return _LINK.sub("…", text)
 
 
 def _ending_faults(posted: Sequence[Mapping[str, Any]]) -> Iterator[str]:

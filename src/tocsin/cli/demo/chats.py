@@ -5,13 +5,27 @@ alerts of it are sent on their own; all others must be in summaries.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from tocsin.cli.demo.api import Api
 from tocsin.cli.demo.chat_report import ChatRow, judge_chat
+from tocsin.cli.exits import FAILED, Failure
 from tocsin.profiles import Profile
-from tocsin.receiver.doubles import DiscordDouble, Double, Raw, SlackDouble, TelegramDouble
+from tocsin.receiver.doubles import (
+    DiscordDouble,
+    Double,
+    MailDouble,
+    Raw,
+    Shown,
+    SlackDouble,
+    TelegramDouble,
+    as_text,
+)
+from tocsin.receiver.doubles.unsent import blocks_unsent
 
 # Windows that end before one's eyes: some pass while traffic comes in. With as few single alerts, all of it stays below
 # the pace at which a server that has just been started writes to Discord: 15 messages in a minute.
@@ -23,12 +37,24 @@ PROFILES = ("standard", "cloakradar")
 
 _KEPT = 10_000  # the doubles remember all of it
 _OPEN = ("pending", "sending", "retrying")
+_MAIL_S = 10.0  # in which a mail must be there that asks for an address to be confirmed
+_LOOK_EVERY_S = 0.05
 
 STORY = (
-    "Slack, Telegram, Discord (doubles on this machine, with the real limits on): of every "
+    "Slack, Telegram, Discord, e-mail (doubles on this machine, with the real limits on): of every "
     f"{WINDOW_S} s, {SINGLES} alerts at most are sent on their own; all others are counted in a summary, a burst of "
-    "fraud in one message that is changed as it goes on. No alert is lost, none is told twice."
+    "fraud, where messages can be changed, in one that is changed as it goes on. No alert is lost, none is told twice."
 )
+
+
+class Place(NamedTuple):
+    """Where an account's alerts are read. `chat`: as the double names it."""
+
+    channel: str
+    name: str
+    double: Double
+    address: str
+    chat: str
 
 
 class Chats:
@@ -37,18 +63,22 @@ class Chats:
         self._slack = SlackDouble(kept=_KEPT)
         self._telegram = TelegramDouble(kept=_KEPT)
         self._discord = DiscordDouble(kept=_KEPT)
-        # Profile and service: the address, with its credentials; and the webhook.
-        self._addresses: dict[tuple[str, str], str] = {}
-        self._webhooks: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._mail = MailDouble(kept=_KEPT)
+        self._webhooks: dict[str, list[tuple[Place, str]]] = {}  # by profile, with the webhook's id
 
     @property
     def _doubles(self) -> Sequence[Double]:
-        return (self._slack, self._telegram, self._discord)
+        return (self._slack, self._telegram, self._discord, self._mail)
+
+    @property
+    def smtp_url(self) -> str:
+        """The mail server that is to be used; once started."""
+        return self._mail.smtp_url
 
     @property
     def pages(self) -> Iterator[tuple[str, str]]:
         """Names of services, and where a browser shows what was posted."""
-        return ((double.name, double.page) for double in self._doubles)
+        return (("e-mail" if double is self._mail else double.name, double.page) for double in self._doubles)
 
     async def start(self) -> None:
         for double in self._doubles:
@@ -58,31 +88,47 @@ class Chats:
         await asyncio.gather(*(double.stop() for double in self._doubles))
 
     async def subscribe(self, profile: Profile, key: str) -> None:
-        """Connects an account to all three, where it is one that has chats."""
+        """Connects an account to all of them, where it is one that has chats."""
         if profile.name not in PROFILES:
             return
-        chat = self._telegram.chat("private", profile.name)
-        addresses = {
-            "slack": self._slack.webhook(profile.name),
-            "telegram": self._telegram.address_of(chat),
-            "discord": self._discord.webhook(profile.name),
-        }
-        for channel, address in addresses.items():
+        connected = self._webhooks[profile.name] = []
+        for place in self._places(profile.name):
             asked = {
-                "url": address,
-                "channel": channel,
-                "name": channel,
+                "url": place.address,
+                "channel": place.channel,
+                "name": place.name,
                 "events": ["*"],
                 "options": {"digest": {"window_s": WINDOW_S, "max": SINGLES}},
             }
-            self._addresses[profile.name, channel] = address
-            self._webhooks[profile.name, channel] = await self._api.call(key, "POST", "/v1/webhooks", asked)
+            webhook = await self._api.call(key, "POST", "/v1/webhooks", asked)
+            connected.append((place, webhook["id"]))
+            if place.double is self._mail:
+                await self._agree(place)
+
+    def _places(self, name: str) -> Iterator[Place]:
+        yield Place("slack", "Slack", self._slack, self._slack.webhook(name), f"#{name}")
+        chat = self._telegram.chat("private", name)
+        yield Place("telegram", "Telegram", self._telegram, self._telegram.address_of(chat), name)
+        yield Place("discord", "Discord", self._discord, self._discord.webhook(name), f"#{name}")
+        yield Place("email", "e-mail", self._mail, f"mailto:{name}@example.com", f"{name}@example.com")
+
+    async def _agree(self, place: Place) -> None:
+        """Presses the button of the page that the first mail leads to."""
+        until = time.monotonic() + _MAIL_S
+        while not (mails := _of(place)):
+            if time.monotonic() > until:
+                raise Failure(FAILED, f"no mail asked {place.chat} to agree")
+            await asyncio.sleep(_LOOK_EVERY_S)
+        link = re.search(r"http://\S+/links/[^\s<>]+", mails[0].text)
+        if link is None:
+            raise Failure(FAILED, f"the mail that asks {place.chat} to agree has no link", [mails[0].text])
+        await self._api.press(link[0])
 
     async def have_ended(self, profile: Profile, key: str) -> bool:
         """Whether nothing of the account waits for a chat any more."""
-        for (name, _), webhook in self._webhooks.items():
-            for status in _OPEN if name == profile.name else ():
-                query = {"webhook": webhook["id"], "status": status, "limit": "1"}
+        for _, webhook in self._webhooks.get(profile.name, ()):
+            for status in _OPEN:
+                query = {"webhook": webhook, "status": status, "limit": "1"}
                 if (await self._api.get(key, "/v1/deliveries", query))["data"]:
                     return False
         return True
@@ -90,33 +136,42 @@ class Chats:
     async def judge(self, profile: Profile, key: str, expected: Collection[str]) -> list[ChatRow]:
         """What each chat of an account was told of these events."""
         return [
-            await self._judge(profile, key, double, expected)
-            for double in self._doubles
-            if (profile.name, double.service) in self._webhooks
+            await self._judge(profile, key, place, webhook, expected)
+            for place, webhook in self._webhooks.get(profile.name, ())
         ]
 
-    async def _judge(self, profile: Profile, key: str, double: Double, expected: Collection[str]) -> ChatRow:
-        which = (profile.name, double.service)
-        webhook = await self._api.get(key, f"/v1/webhooks/{self._webhooks[which]['id']}")
-        deliveries = await self._api.all(key, "/v1/deliveries", {"webhook": webhook["id"]})
+    async def _judge(self, profile: Profile, key: str, place: Place, id_: str, expected: Collection[str]) -> ChatRow:
+        deliveries = await self._api.all(key, "/v1/deliveries", {"webhook": id_})
         sent = [await self._api.get(key, f"/v1/deliveries/{one['id']}") for one in deliveries if one["attempt_count"]]
+        messages = _of(place)
         return judge_chat(
             profile=profile.name,
-            chat=double.name,
-            webhook=webhook,
+            chat=place.name,
+            webhook=await self._api.get(key, f"/v1/webhooks/{id_}"),
             expected=expected,
             deliveries=deliveries,
-            bodies={one["id"]: one["attempts"][-1]["request"]["body"] for one in sent},
-            messages=[one for one in double.messages if one.chat.removeprefix("#") == profile.name],
-            refused=[one for one in double.refused if _is_for(self._addresses[which], one.raw)],
+            texts={one["id"]: _text(place, one["attempts"][-1]["request"]["body"]) for one in sent},
+            messages=messages[1:] if place.double is self._mail else messages,
+            refused=[one for one in place.double.refused if _is_for(place, one.raw)],
             window_s=WINDOW_S,
             singles=SINGLES,
         )
 
 
-def _is_for(address: str, raw: Raw) -> bool:
-    """Whether a request was one to this address; Telegram's chats are told apart by what is in the body."""
-    path, _, chat = address.partition("/sendMessage?chat_id=")
-    if chat:
+def _of(place: Place) -> list[Shown]:
+    return [one for one in place.double.messages if one.chat == place.chat]
+
+
+def _text(place: Place, body: str) -> str:
+    """What was sent, as its readers see it."""
+    return as_text(blocks_unsent(place.channel, body) or ())
+
+
+def _is_for(place: Place, raw: Raw) -> bool:
+    """Whether a request was one to this chat. Telegram's are told apart by what is in the body."""
+    if place.channel == "email":
+        return place.chat in raw.path
+    if place.channel == "telegram":
+        chat = place.address.rpartition("chat_id=")[2]
         return f'"chat_id":{chat},' in raw.body.decode(errors="replace")
-    return raw.path.startswith(path[path.index("/", len("http://")) :])
+    return raw.path.startswith(urlsplit(place.address).path)

@@ -78,7 +78,7 @@ class Demonstration:
         for inbox in self._inboxes.values():
             await inbox.start()
         await self.chats.start()
-        await self._server.start()
+        await self._server.start(self.chats.smtp_url)
         self._say(f"A server runs at {self._server.url}; {len(PARTS)} receivers listen, and the doubles of the chats.")
         for name in profiles.names():
             self.tenants.append(await self._move_in(profiles.load(name)))

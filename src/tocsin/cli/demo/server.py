@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import random
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -37,19 +40,26 @@ class ServerProcess:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> None:
+    async def start(self, smtp_url: str | None = None) -> None:
         """Ready once it returns.
+
+        Args:
+            smtp_url: the mail server that it sends by.
 
         Raises:
             Failure: it did not start; with the end of its log.
         """
+        port = _free_port()
+        environ = self._environ | {"TOCSIN_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+        if smtp_url is not None:
+            environ["TOCSIN_SMTP_URL"] = smtp_url
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - it forks and returns at once
-                [sys.executable, "-m", "tocsin", "serve", "--port", "0"],
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - it forks and returns at once; all of the command is ours
+                [sys.executable, "-m", "tocsin", "serve", "--port", str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environ,
+                env=environ,
                 cwd=self.folder,
                 start_new_session=True,  # an interrupt of the terminal comes to us; we end it in good order
             )
@@ -76,6 +86,17 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
+
+
+def _free_port() -> int:
+    """One that is known before the server runs, since links in mails name it: below those that a system gives out by
+    itself, so that nobody takes it meanwhile.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise Failure(FAILED, "no port of this machine is free")
 
 
 async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
