@@ -108,3 +108,8 @@ class Misconfigured(TocsinError):
     """The start is refused: a setting or the installation is wrong, and the sentence says how to mend it."""
 
     default_code = "misconfigured"
+
+
+def url_refused(why: str) -> Invalid:
+    """A webhook's address that is not taken, as every channel and the outbound guard say it."""
+    return Invalid(f"the address is refused: {why}", code="url_refused", faults=[Fault("/url", why)])

@@ -78,6 +78,8 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
 # --- webhooks ---------------------------------------------------------------------------------------------------
 
+# Stands for a credential wherever one would be shown.
+MASK = "***"
 # CONTRACT §1: every channel that a webhook can have.
 CHANNEL_NAMES = ("standard", "slack", "telegram", "discord", "email", "postback")
 

@@ -424,7 +424,7 @@ def test_an_answer_that_was_too_long_to_be_kept_still_counts():
         (refusal(429, "Too Many Requests: retry after 13", retry_after=13), 13.0),
         (refusal(429, "Too Many Requests: retry after 13"), 13.0),
         (outcome_of(429, b"slow down", [("Retry-After", "8")]), 8.0),
-        (outcome_of(429, b""), 5.0),
+        (outcome_of(429, b""), 30.0),
         (refusal(429, "Too Many Requests", retry_after=0), 1.0),
         (refusal(429, "Too Many Requests", retry_after=10**12), 86_400.0),
         (outcome_of(200, {"ok": False, "error_code": 429, "parameters": {"retry_after": 3}}), 3.0),

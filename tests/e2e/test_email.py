@@ -233,7 +233,7 @@ def test_a_mail_server_that_is_away_loses_nothing(start_server: StartServer, mai
 @pytest.mark.parametrize(
     ("command", "reply", "status", "reason"),
     [
-        ("RCPT", "550 5.1.1 no such user", "disabled", "the mail server says this mailbox does not exist"),
+        ("RCPT", "550 5.1.1 no such user", "disabled", "The mail server says that this mailbox does not exist"),
         ("DATA", "554 5.7.1 spam", "active", None),
         ("MAIL", "550 5.7.1 not your address", "active", None),
     ],

@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from tocsin import profiles
+from tocsin import USER_AGENT, profiles
 from tocsin.api.wire import EXAMPLE_NUMBER
 from tocsin.clock import Millis
-from tocsin.engine.rendering import USER_AGENT
 from tocsin.ids import show
 from tocsin.model import EventType
 from tocsin.profiles import Facts, Profile

@@ -9,7 +9,7 @@ from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.wire import Instant, PageQuery, WebhookIdText
 from tocsin.clock import rfc3339
 from tocsin.control.webhook_bodies import NewWebhook, WebhookPatch
-from tocsin.model import Webhook, WebhookId, WebhookState
+from tocsin.model import MASK, Webhook, WebhookId, WebhookState
 
 _NEW_EXAMPLE: dict[str, Any] = {
     "url": "https://example.com/hooks",
@@ -99,7 +99,7 @@ def fields(call: Call, webhook: Webhook) -> dict[str, Any]:
         "description": settings.description,
         "channel": settings.channel,
         "filter": settings.filter,
-        "headers": dict.fromkeys(settings.header_names, wire.MASK),
+        "headers": dict.fromkeys(settings.header_names, MASK),
         "rate_limit": settings.rate_limit,
         "max_in_flight": settings.max_in_flight,
         "options": dict(settings.options),

@@ -13,8 +13,6 @@ from tocsin.errors import Fault, Invalid
 from tocsin.model import DIGEST_TYPE
 from tocsin.store.port import Page
 
-MASK = "***"
-
 EXAMPLE_NUMBER = 0x33C_734F_05FB_A31A  # behind the id that examples show: 06f3k9w2zq8rt
 
 _ID_DIGITS = "[0-9a-hjkmnp-tv-z]{13}$"

@@ -4,13 +4,12 @@ import hashlib
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from tocsin import __version__
-from tocsin.errors import Fault, Invalid
+from tocsin import USER_AGENT
+from tocsin.errors import url_refused
 
-MASK = "***"
 # Chats answer in far less than one second; one that has not in ten is not well.
 TIMEOUT_S = 10.0
-HEADERS = (("Content-Type", "application/json"), ("User-Agent", f"Tocsin/{__version__}"))
+HEADERS = (("Content-Type", "application/json"), ("User-Agent", USER_AGENT))
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -26,16 +25,12 @@ def split(url: str, form: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise refused(f"this is no address; it should look like {form}") from None
+        raise url_refused(f"this is no address; it should look like {form}") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or not _PRINTABLE.fullmatch(url):
-        raise refused(f"this is no web address; it should look like {form}")
+        raise url_refused(f"this is no web address; it should look like {form}")
     if "@" in parts.netloc or "#" in url or "\\" in url:
-        raise refused(f"an address holds no user, no fragment and no backslash; it should look like {form}")
+        raise url_refused(f"an address holds no user, no fragment and no backslash; it should look like {form}")
     return parts
-
-
-def refused(why: str) -> Invalid:
-    return Invalid(f"the address is refused: {why}", code="url_refused", faults=[Fault("/url", why)])
 
 
 def key(service: str, *of: str) -> str:

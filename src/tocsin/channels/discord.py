@@ -16,12 +16,13 @@ import orjson
 
 from tocsin import __version__
 from tocsin.channels import discord_answers
-from tocsin.channels.addresses import MASK, TIMEOUT_S, key, refused, split
+from tocsin.channels.addresses import TIMEOUT_S, key, split
 from tocsin.channels.chat import ChatAddress, PaceRule, Reading
 from tocsin.channels.limits import ELLIPSIS, clean, cut, fit, isolate, utf16, web_url
 from tocsin.channels.message import COLOURS, Line, Message, Section, Span, SpanKind
 from tocsin.clock import rfc3339
-from tocsin.model import Outcome, Request
+from tocsin.errors import url_refused
+from tocsin.model import MASK, Outcome, Request
 
 _FORM = "https://discord.com/api/webhooks/{ID}/{TOKEN}"
 # `/api` may have a version. A proxy of one's own may put something before it.
@@ -64,8 +65,10 @@ class Discord:
         if found is None:
             other = _OTHER_FORMS.fullmatch(parts.path)
             if other is not None:
-                raise refused(f"leave out /{other['form']} at the end: messages go out in Discord's own form, {_FORM}")
-            raise refused(f"this is no address of a Discord webhook, which looks like {_FORM}")
+                raise url_refused(
+                    f"leave out /{other['form']} at the end: messages go out in Discord's own form, {_FORM}"
+                )
+            raise url_refused(f"this is no address of a Discord webhook, which looks like {_FORM}")
         base = f"{parts.scheme}://{parts.netloc}{found['before']}/webhooks/{found['id']}"
         thread = _thread(parts.query)
         query = f"?thread_id={thread}" if thread else ""
@@ -103,7 +106,9 @@ def _thread(query: str) -> str | None:
         found = _QUERY.fullmatch(item)
         is_thread = found is not None and found["name"].lower() == "thread_id"
         if found is None or (is_thread and not found["value"].isdigit()):
-            raise refused(f"of what stands after the ? only thread_id is taken, a number; it should look like {_FORM}")
+            raise url_refused(
+                f"of what stands after the ? only thread_id is taken, a number; it should look like {_FORM}"
+            )
         if is_thread:
             thread = found["value"]
     return thread

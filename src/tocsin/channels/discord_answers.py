@@ -65,7 +65,7 @@ def read(outcome: Outcome, to: ChatAddress, *, is_edit: bool) -> Reading:
     reading = unanswered(outcome)
     if reading is not None:
         return reading
-    body = json_object(outcome)
+    body = json_object(outcome.body)
     if outcome.ok:
         return _success(outcome, to, body)
     status = outcome.status_code or 0

@@ -8,10 +8,10 @@ import re
 
 from tocsin.channels.chat import ChatAddress, Reading, Rejected, Retry, Sent, Stopped
 from tocsin.channels.letter import letter
-from tocsin.channels.limits import clean
 from tocsin.channels.mail_address import read_mailto, write_mailto
 from tocsin.channels.message import Message
-from tocsin.errors import Fault, Invalid
+from tocsin.channels.replies import quoted
+from tocsin.errors import url_refused
 from tocsin.model import Outcome, OutcomeKind, Request
 
 NAME = "email"
@@ -21,7 +21,6 @@ METHOD = "MAIL"
 TIMEOUT_S = 60.0
 
 _FORM = "write mailto:you@example.com, one address and nothing else"
-_SAID = 200
 
 
 class Email:
@@ -34,10 +33,7 @@ class Email:
         try:
             address = write_mailto(read_mailto(url))
         except ValueError as error:
-            detail = f"{error}; {_FORM}"
-            raise Invalid(
-                f"the address is refused: {detail}", code="url_refused", faults=[Fault("/url", detail)]
-            ) from None
+            raise url_refused(f"{error}; {_FORM}") from None
         return ChatAddress(url=address, shown=address, dial=None)
 
     def render(self, message: Message, to: ChatAddress, *, edit: str | None = None) -> Request:  # noqa: ARG002
@@ -66,9 +62,9 @@ class Email:
             return Sent()
         code = outcome.status_code
         if outcome.kind is not OutcomeKind.MAIL_ERROR or code is None:
-            return Retry(reason=outcome.error or str(outcome.kind))
+            return Retry(reason=outcome.error or "No answer came from the mail server.")
         text = outcome.body.decode(errors="replace")
-        said = clean(f"{code} {text}".replace(read_mailto(to.url), "…"))[:_SAID]
+        said = quoted(f"{code} {text}", hide=read_mailto(to.url))
         command = next((value for _, value in outcome.headers), "")
         return _judge(command, code, text, said)
 
@@ -89,13 +85,13 @@ _RELAYING = re.compile(r"\brelay|\bauthenticat|\bnot (?:allowed|permitted) to se
 def _judge(command: str, code: int, text: str, said: str) -> Reading:
     """What a reply other than 2xx means: for this mail, this address, or nothing but our own server."""
     if code < 500 or code in _OURS or command not in ("RCPT", "DATA"):
-        return Retry(reason=f"the mail server said {said}")
+        return Retry(reason=f"The mail server said {said}.")
     found = _ENHANCED.search(text)
     about = f"{found[2]}.{found[3]}" if found is not None and found[1] == "5" else ""
     if about in _NO_SUCH or (command == "RCPT" and not about and code in _UNKNOWN and not _RELAYING.search(text)):
-        return Stopped(reason=f"the mail server says this mailbox does not exist: {said}")
+        return Stopped(reason=f"The mail server says that this mailbox does not exist: {said}.")
     # Before the mail was seen, a security or policy reason is that ours may not send there.
     ours = command == "RCPT" and (about.startswith("7.") or _RELAYING.search(text) is not None)
     if ours or about == _FULL or about in _SENDERS:
-        return Retry(reason=f"the mail server said {said}")
-    return Rejected(reason=f"the mail server refuses this mail: {said}")
+        return Retry(reason=f"The mail server said {said}.")
+    return Rejected(reason=f"The mail server refuses this mail: {said}.")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
-from tocsin.errors import Fault, Invalid
+from tocsin.errors import Fault, Invalid, url_refused
 from tocsin.model import EventType
 from tocsin.nearest import nearest
 
@@ -81,9 +81,9 @@ def read(text: str) -> Text:
                 if _DOUBLED.search(text)
                 else "write %7B and %7D for braces themselves"
             )
-            raise refused(f"a brace is no macro's; macros are such as {{payout}}: {hint}")
+            raise url_refused(f"a brace is no macro's; macros are such as {{payout}}: {hint}")
         if literal.endswith("$") and at < len(parts) // 2:
-            raise refused("a macro is {payout}, not ${payout}; write %24 for a dollar sign before one")
+            raise url_refused("a macro is {payout}, not ${payout}; write %24 for a dollar sign before one")
     return Text(tuple(parts[::2]), tuple(parts[1::2]))
 
 
@@ -229,7 +229,3 @@ def find(value: Any, steps: tuple[str, ...]) -> Any:
 
 def _value(name: str, details: Mapping[str, Any], data: Any) -> Any:
     return find(data, tuple(name.split("."))[1:]) if name.startswith(_DATA) else details.get(name)
-
-
-def refused(why: str) -> Invalid:
-    return Invalid(f"the address is refused: {why}", code="url_refused", faults=[Fault("/url", why)])

@@ -13,22 +13,20 @@ from urllib.parse import unquote
 
 import msgspec
 
-from tocsin import __version__
+from tocsin import USER_AGENT
 from tocsin.channels import macros
-from tocsin.channels.macros import Text, refused
+from tocsin.channels.addresses import TIMEOUT_S
+from tocsin.channels.macros import Text
 from tocsin.channels.occasion import Occasion
 from tocsin.channels.options import PostbackOptions
 from tocsin.clock import rfc3339_seconds
-from tocsin.errors import Invalid
-from tocsin.model import EventType, Request
+from tocsin.errors import Invalid, url_refused
+from tocsin.model import MASK, EventType, Request
 
 NAME = "postback"
 MAX_URL = 2_048  # of the address as it is saved: as of all webhooks
 MAX_SENT = 8_192  # of the address or form as it is sent: what common servers take of a request's first line
-TIMEOUT_S = 10.0
-MASK = "***"
 
-_USER_AGENT = ("User-Agent", f"Tocsin/{__version__}")
 _FORM = ("Content-Type", "application/x-www-form-urlencoded")
 _SAMPLE = "x"
 _AUTHORITY = re.compile(r"[^/?#]*://[^/?#]*")
@@ -67,12 +65,12 @@ def parse_postback(url: str) -> PostbackAddress:
         Invalid: `url_refused`, pointer ``/url``: a macro that stands where the host does, a brace that is no macro's.
     """
     if len(url) > MAX_URL:
-        raise refused(f"an address has at most {MAX_URL} characters, not {len(url)}")
+        raise url_refused(f"an address has at most {MAX_URL} characters, not {len(url)}")
     begins = _AUTHORITY.match(url)
     if begins is None:
-        raise refused("an address begins with https:// and a host; write https://host/path?click_id={click_id}")
+        raise url_refused("an address begins with https:// and a host; write https://host/path?click_id={click_id}")
     if "{" in begins[0] or "}" in begins[0]:
-        raise refused("macros stand in the path or the query: where it leads is the same for every event")
+        raise url_refused("macros stand in the path or the query: where it leads is the same for every event")
     before, has_query, after = url.partition("?")
     path, query = macros.read(before), macros.read(after) if has_query else None
     sample = dict.fromkeys((*path.names, *(query.names if query else ())), _SAMPLE)
@@ -127,7 +125,7 @@ def render_postback(address: PostbackAddress, details: Mapping[str, Any], option
     query = address.query.filled(values) if address.query else ""
     if len(path) + len(query) >= MAX_SENT:
         raise Invalid(f"with this event's values, the address has more than {MAX_SENT} characters")
-    headers = (_USER_AGENT, ("Webhook-Id", str(details.get("event_id", ""))))
+    headers = (("User-Agent", USER_AGENT), ("Webhook-Id", str(details.get("event_id", ""))))
     if options.method == "POST":
         return Request(method="POST", url=path, headers=(_FORM, *headers), body=query.encode(), timeout_s=TIMEOUT_S)
     url = f"{path}?{query}" if address.query else path

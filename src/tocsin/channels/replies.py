@@ -7,7 +7,7 @@ import orjson
 
 from tocsin.channels.chat import Reading, Rejected, Retry
 from tocsin.channels.limits import clean, cut
-from tocsin.model import Outcome, OutcomeKind
+from tocsin.model import MASK, Outcome, OutcomeKind
 
 # CONTRACT §4: what a service asks for can lengthen a wait, up to a day.
 MAX_WAIT_S = 86_400.0
@@ -31,10 +31,10 @@ def seconds(value: object) -> float | None:
     return None
 
 
-def json_object(outcome: Outcome) -> dict[str, Any] | None:
+def json_object(body: bytes) -> dict[str, Any] | None:
     """The body, if it is an object of JSON."""
     try:
-        said = orjson.loads(outcome.body)
+        said = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
     return said if isinstance(said, dict) else None
@@ -42,7 +42,7 @@ def json_object(outcome: Outcome) -> dict[str, Any] | None:
 
 def quoted(text: object, *, hide: str) -> str:
     """What a service says, fit for a sentence of ours. `hide`: the credential, which it may say after us."""
-    return cut(clean(str(text).replace(hide, "***")), _MAX_QUOTED).rstrip(".")
+    return cut(clean(str(text).replace(hide, MASK)), _MAX_QUOTED).rstrip(".")
 
 
 def is_page(outcome: Outcome) -> bool:

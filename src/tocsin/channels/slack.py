@@ -18,11 +18,12 @@ from typing import Any
 import orjson
 
 from tocsin.channels import slack_answers
-from tocsin.channels.addresses import HEADERS, MASK, TIMEOUT_S, key, refused, split
+from tocsin.channels.addresses import HEADERS, TIMEOUT_S, key, split
 from tocsin.channels.chat import ChatAddress, PaceRule, Reading
 from tocsin.channels.limits import clean, cut, fit, isolate, utf16, web_url
 from tocsin.channels.message import COLOURS, Line, Link, Message, Section, Span, SpanKind
-from tocsin.model import Outcome, Request
+from tocsin.errors import url_refused
+from tocsin.model import MASK, Outcome, Request
 
 _FORM = "https://hooks.slack.com/services/T…/B…/…"
 # A path of Slack's own: what answers there knows blocks.
@@ -59,13 +60,13 @@ class Slack:
         parts = split(url, _FORM)
         path = parts.path.rstrip("/")
         if parts.hostname and parts.hostname.endswith("slack.com") and path.startswith(("/triggers/", "/workflows/")):
-            raise refused(
+            raise url_refused(
                 f"a workflow takes variables, not messages; make an incoming webhook, which looks like {_FORM}"
             )
         if "/api/webhooks/" in path and path.endswith("/slack"):
-            raise refused("this is Discord's; take the channel discord, and leave out /slack at the end")
+            raise url_refused("this is Discord's; take the channel discord, and leave out /slack at the end")
         if not path:
-            raise refused(f"the address names no webhook; it should look like {_FORM}")
+            raise url_refused(f"the address names no webhook; it should look like {_FORM}")
         before, _, _ = path.rpartition("/")
         shown = f"{parts.scheme}://{parts.netloc}{before}/{MASK}" + (f"?{MASK}" if parts.query else "")
         # "Rate limits": one message a second for each incoming webhook.

@@ -81,7 +81,7 @@ def read(outcome: Outcome, to: ChatAddress) -> Reading:
 def _success(outcome: Outcome, said: str) -> Reading:
     if is_page(outcome):
         return Retry(reason="A web page answered, not a chat: is this the address of an incoming webhook?")
-    body = json_object(outcome)
+    body = json_object(outcome.body)
     if body is not None and (body.get("ok") is False or body.get("success") is False):
         return Rejected(reason=f"The chat did not take this message{said}.")
     return Sent()
@@ -97,7 +97,7 @@ def _throttled(outcome: Outcome, to: ChatAddress) -> Throttled:
 
 
 def _word(outcome: Outcome) -> str | None:
-    body = json_object(outcome)
+    body = json_object(outcome.body)
     # Slack's own JSON names it `error`, Mattermost `id`.
     said = outcome.body.decode(errors="replace").strip() if body is None else body.get("error") or body.get("id")
     return said if isinstance(said, str) and _WORD.fullmatch(said) else None
@@ -105,7 +105,7 @@ def _word(outcome: Outcome) -> str | None:
 
 def _said(outcome: Outcome, to: ChatAddress) -> str:
     """What it says, as the end of a clause."""
-    body = json_object(outcome)
+    body = json_object(outcome.body)
     if body is None:
         text = "" if is_page(outcome) else outcome.body.decode(errors="replace")
     else:

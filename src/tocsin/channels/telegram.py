@@ -3,7 +3,6 @@
 Figures: core.telegram.org/bots/api (`sendMessage`, `ResponseParameters`) and core.telegram.org/bots/faq.
 """
 
-import hashlib
 import html
 import re
 from collections.abc import Iterator
@@ -13,14 +12,14 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import orjson
 
-from tocsin import __version__
+from tocsin.channels.addresses import HEADERS, TIMEOUT_S, key
 from tocsin.channels.chat import ChatAddress, PaceRule, Reading
 from tocsin.channels.limits import ELLIPSIS, clean, cut, isolate, utf16, web_url
 from tocsin.channels.markup import cleaned
 from tocsin.channels.message import Message, Span, SpanKind
 from tocsin.channels.telegram_answers import read
-from tocsin.errors import Fault, Invalid
-from tocsin.model import Outcome, Request
+from tocsin.errors import Invalid, url_refused
+from tocsin.model import MASK, Outcome, Request
 
 NAME = "telegram"
 MAX_TEXT = 4_096  # UTF-16 units, once tags and entities are taken out
@@ -40,9 +39,6 @@ _CHAT_NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
 PARAMETERS = ("chat_id", "message_thread_id", "disable_notification")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _SET_HERE = frozenset({"text", "parse_mode", "entities", "link_preview_options", "disable_web_page_preview"})
-
-_HEADERS = (("Content-Type", "application/json"), ("User-Agent", f"Tocsin/{__version__}"))
-_TIMEOUT_S = 10.0
 
 # The longest that a value may be, tried in this order until the whole fits: a line that is cut tells more than one that
 # is left out.
@@ -89,19 +85,18 @@ class Telegram:
 
     def parse(self, url: str) -> ChatAddress:
         address = _take_apart(url)
-        of_bot = _digest(address.token)
-        of_chat = _digest(f"{address.token} {address.chat.lower()}")
+        of_chat = (address.token, address.chat.lower())
         # The FAQ's figures: 30 messages a second of a bot, one a second in a chat, 20 a minute in a group. Channels are
         # treated alike; a public @name may be of either.
         paces = [
-            PaceRule(key=f"telegram-bot:{of_bot}", count=30, window_s=1.0),
-            PaceRule(key=f"telegram-chat:{of_chat}", count=1, window_s=1.0),
+            PaceRule(key=key("telegram-bot", address.token), count=30, window_s=1.0),
+            PaceRule(key=key("telegram-chat", *of_chat), count=1, window_s=1.0),
         ]
         if address.chat[0] in "-@":
-            paces.append(PaceRule(key=f"telegram-group:{of_chat}", count=20, window_s=60.0))
+            paces.append(PaceRule(key=key("telegram-group", *of_chat), count=20, window_s=60.0))
         return ChatAddress(
             url=address.url,
-            shown=f"{address.method('sendMessage', token='***')}?{address.query}",  # noqa: S106 - a mask
+            shown=f"{address.method('sendMessage', token=MASK)}?{address.query}",
             dial=address.base + "/",
             paces=tuple(paces),
         )
@@ -124,9 +119,9 @@ class Telegram:
         return Request(
             method="POST",
             url=address.method("sendMessage" if edit is None else "editMessageText"),
-            headers=_HEADERS,
+            headers=HEADERS,
             body=orjson.dumps(body),
-            timeout_s=_TIMEOUT_S,
+            timeout_s=TIMEOUT_S,
         )
 
     def read(self, outcome: Outcome, request: Request, to: ChatAddress) -> Reading:
@@ -221,13 +216,8 @@ def _silent(given: str | None) -> bool | None:
     return _TRUTH[given.lower()]
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def _refused(why: str) -> Invalid:
-    detail = f"{why}; write {_FORM}"
-    return Invalid(f"the address is refused: {detail}", code="url_refused", faults=[Fault("/url", detail)])
+    return url_refused(f"{why}; write {_FORM}")
 
 
 # --- the text -----------------------------------------------------------------------------------------------------

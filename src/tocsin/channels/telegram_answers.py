@@ -9,14 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from tocsin.channels.chat import Gone, Moved, Reading, Rejected, Retry, Sent, Stopped, Throttled
-from tocsin.channels.limits import clean, cut
+from tocsin.channels.replies import DEFAULT_WAIT_S, header, json_object, quoted, seconds, unanswered
 from tocsin.model import Outcome, Request
 
-_DEFAULT_WAIT_S = 5.0  # a 429 that does not say for how long
-_MAX_WAIT_S = 86_400.0
 _TRUNCATED = re.compile(rb'\s*\{\s*"ok"\s*:\s*true\b[^{]*\{\s*"message_id"\s*:\s*([0-9]{1,19})')
 _RETRY_AFTER = re.compile(r"retry after ([0-9]{1,6})", re.IGNORECASE)
 
@@ -69,14 +65,15 @@ def read(
         hidden: the token, which a foreign server may well repeat in its answer.
         moved: the address of the chat that has this new id; None where it is the same.
     """
-    if outcome.status_code is None:
-        return Retry(reason=outcome.error or "Nothing came back from Telegram's server.")
+    reading = unanswered(outcome)
+    if reading is not None:
+        return reading
     edited = _edited(request)
     if outcome.ok and outcome.body_truncated:
         # The answer repeats the message, and takes six bytes for a letter that is not ASCII: 16 KiB may not hold it.
         found = _TRUNCATED.match(outcome.body)
         return Sent(message=found[1].decode() if found else edited)
-    answer = _json(outcome.body)
+    answer = json_object(outcome.body)
     if answer is None or not isinstance(answer.get("ok"), bool):
         if outcome.status_code == 429:
             return _throttled(outcome, {}, "", paces)
@@ -86,12 +83,12 @@ def read(
         name = result.get("message_id") if isinstance(result, dict) else None
         return Sent(message=str(name) if isinstance(name, int) else edited)
     code = answer.get("error_code")
-    status = code if isinstance(code, int) and 400 <= code <= 599 else outcome.status_code
+    status = code if isinstance(code, int) and 400 <= code <= 599 else outcome.status_code or 0
     parameters = answer.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     description = answer.get("description")
-    description = cut(clean(description), 200).rstrip(".") if isinstance(description, str) else ""
-    return _error(outcome, status, description.replace(hidden, "***"), parameters, paces, edited, moved)
+    description = quoted(description, hide=hidden) if isinstance(description, str) else ""
+    return _error(outcome, status, description, parameters, paces, edited, moved)
 
 
 def _error(
@@ -125,13 +122,9 @@ def _error(
 
 
 def _throttled(outcome: Outcome, parameters: dict[str, Any], description: str, paces: tuple[str, ...]) -> Throttled:
-    wait = parameters.get("retry_after")
-    if not isinstance(wait, int | float) or isinstance(wait, bool):
-        found = _RETRY_AFTER.search(description)
-        header = next((value for name, value in outcome.headers if name.lower() == "retry-after"), "")
-        text = found[1] if found else header
-        wait = float(text) if text.isascii() and text.isdigit() else _DEFAULT_WAIT_S
-    wait_s = min(max(float(wait), 1.0), _MAX_WAIT_S)
+    found = _RETRY_AFTER.search(description)
+    said = (parameters.get("retry_after"), found and found[1], header(outcome, "retry-after"))
+    wait_s = max(next((wait for wait in map(seconds, said) if wait is not None), DEFAULT_WAIT_S), 1.0)
     return Throttled(wait_s=wait_s, keys=paces, reason=f"Too fast for Telegram, which takes nothing for {wait_s:g} s.")
 
 
@@ -139,13 +132,5 @@ def _edited(request: Request) -> str | None:
     """The message that was to be edited."""
     if not request.url.endswith("/editMessageText"):
         return None
-    sent = _json(request.body)
+    sent = json_object(request.body)
     return None if sent is None else str(sent.get("message_id"))
-
-
-def _json(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None

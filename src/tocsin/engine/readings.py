@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from tocsin.channels.chat import ChatAddress, Gone, Reading, Sent, Throttled
 from tocsin.clock import Millis
-from tocsin.engine.rendering import MASK, Target
-from tocsin.model import Outcome, OutcomeKind, Request
+from tocsin.engine.rendering import Target
+from tocsin.model import MASK, Outcome, OutcomeKind, Request
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)

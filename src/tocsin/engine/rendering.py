@@ -4,7 +4,7 @@ import msgspec
 import orjson
 from msgspec.structs import replace
 
-from tocsin import __version__, ids
+from tocsin import USER_AGENT, ids
 from tocsin.channels import CHATS, Chat, ChatAddress, postback
 from tocsin.channels.compose import compose
 from tocsin.channels.digest import digest_message
@@ -13,13 +13,11 @@ from tocsin.channels.occasion import Occasion
 from tocsin.channels.options import ChatOptions, PostbackOptions
 from tocsin.clock import Millis
 from tocsin.errors import Invalid
-from tocsin.model import DIGEST_TYPE, Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
+from tocsin.model import DIGEST_TYPE, MASK, Account, Event, EventId, Request, Webhook, WebhookId, WebhookSecrets
 from tocsin.profiles import Facts, Profile
 from tocsin.profiles.masking import mask_ips
 from tocsin.security.links import Links, veiled, veiled_bytes
 
-MASK = "***"
-USER_AGENT = f"Tocsin/{__version__}"
 _STATIC = (("Content-Type", "application/json"), ("User-Agent", USER_AGENT))
 
 

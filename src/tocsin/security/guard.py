@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tocsin.config import Network
-from tocsin.errors import Fault, Invalid
+from tocsin.errors import url_refused
 from tocsin.security.networks import Ip, is_mapped, judged, refused_because, within
 
 MAX_URL = 2_048
@@ -59,36 +59,36 @@ class Guard:
             Invalid: with code ``url_refused`` and the reason.
         """
         if not 0 < len(url) <= longest:
-            raise _refused(f"an address has 1 to {longest} characters, not {len(url)}")
+            raise url_refused(f"an address has 1 to {longest} characters, not {len(url)}")
         if not _PRINTABLE.fullmatch(url) or "\\" in url:
-            raise _refused(
+            raise url_refused(
                 "an address is printable ASCII without blanks and backslashes; write such a host as A-labels (xn--…) "
                 "and percent-encode the rest"
             )
         if "#" in url:
-            raise _refused("an address has no fragment, which would never be sent; leave out the # and what follows")
+            raise url_refused("an address has no fragment, which would never be sent; leave out the # and what follows")
         try:
             parts = urlsplit(url)
         except ValueError:
-            raise _refused("this is no address; write https://host/path") from None
+            raise url_refused("this is no address; write https://host/path") from None
         scheme = parts.scheme.lower()
         if scheme not in _DEFAULT_PORTS or not url[len(scheme) :].startswith("://") or not parts.netloc:
-            raise _refused("an address begins with https:// and a host; write https://host/path")
+            raise url_refused("an address begins with https:// and a host; write https://host/path")
         if scheme == "http" and not self._allow_http:
             profile = "this profile takes https only" if https_only else "plain http can be read on its way"
-            raise _refused(f"{profile}; write https://, or have the operator set TOCSIN_ALLOW_HTTP=1")
+            raise url_refused(f"{profile}; write https://, or have the operator set TOCSIN_ALLOW_HTTP=1")
         if "@" in parts.netloc:
-            raise _refused("an address holds no user or password; put credentials into a custom header")
+            raise url_refused("an address holds no user or password; put credentials into a custom header")
         found = _AUTHORITY.fullmatch(parts.netloc)
         if found is None:
-            raise _refused("host and port are not well-formed; write host, host:port or [IPv6 address]:port")
+            raise url_refused("host and port are not well-formed; write host, host:port or [IPv6 address]:port")
         host, literal = self._host(found[1])
         port = _port(found[2], scheme)
         shown = f"[{host}]" if ":" in host else host
         authority = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
         dialled = f"{scheme}://{authority}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
         if len(dialled) > longest:
-            raise _refused(f"an address has at most {longest} characters")
+            raise url_refused(f"an address has at most {longest} characters")
         return Address(url=dialled, scheme=scheme, host=host, port=port, literal=literal)
 
     def refusal(self, ip: str) -> str | None:
@@ -127,13 +127,13 @@ class Guard:
             try:
                 address = ipaddress.IPv6Address(text[1:-1])
             except ValueError:
-                raise _refused(f"{text[:64]} is no IPv6 address") from None
+                raise url_refused(f"{text[:64]} is no IPv6 address") from None
             if is_mapped(address):
-                raise _refused("this is an IPv4 address in IPv6 clothes; write the four numbers themselves")
+                raise url_refused("this is an IPv4 address in IPv6 clothes; write the four numbers themselves")
             return self._literal(str(address)), True
         host = text.lower()
         if host.endswith("."):
-            raise _refused("a host does not end with a dot; leave it out")
+            raise url_refused("a host does not end with a dot; leave it out")
         labels = host.split(".")
         if _NUMERIC.fullmatch(labels[-1]):
             # As the WHATWG has it: a last label that is a number makes the host an IPv4 address, in one of its many
@@ -141,36 +141,32 @@ class Guard:
             try:
                 return self._literal(str(ipaddress.IPv4Address(host))), True
             except ipaddress.AddressValueError:
-                raise _refused("a numeric host is four plain decimal numbers, such as 192.0.2.1") from None
+                raise url_refused("a numeric host is four plain decimal numbers, such as 192.0.2.1") from None
         if len(host) > _MAX_NAME or not all(map(_LABEL.fullmatch, labels)):
-            raise _refused(
+            raise url_refused(
                 "the host is no name: labels of letters, digits and inner hyphens, at most 63 characters each and 253 "
                 "in all"
             )
         if len(labels) == 1 and not self._allowed:
-            raise _refused("a name without a dot leads to a private network; write the whole name")
+            raise url_refused("a name without a dot leads to a private network; write the whole name")
         if len(labels) > 1 and f".{host}".endswith(_LOCAL_SUFFIXES):
-            raise _refused("names under .internal, .local, .localhost and .home.arpa lead to private networks")
+            raise url_refused("names under .internal, .local, .localhost and .home.arpa lead to private networks")
         return host, False
 
     def _literal(self, ip: str) -> str:
         why = self.refusal(ip)
         if why is not None:
-            raise _refused(why)
+            raise url_refused(why)
         return ip
 
 
 def _port(text: str | None, scheme: str) -> int:
     port = _DEFAULT_PORTS[scheme] if text is None else int(text)
     if port not in _PORTS and not _FIRST_FREE_PORT <= port <= 65_535:
-        raise _refused("the port must be 443, 80, 8443, or one from 1024 to 65535")
+        raise url_refused("the port must be 443, 80, 8443, or one from 1024 to 65535")
     return port
 
 
 def _sentence(address: Ip, inner: Ip, why: str) -> str:
     holds = "" if inner == address else f" leads to {inner}, which"
     return f"{address}{holds} {why}, not on the public internet; the operator can name it in TOCSIN_ALLOW_NETWORKS"
-
-
-def _refused(why: str) -> Invalid:
-    return Invalid(f"the address is refused: {why}", code="url_refused", faults=[Fault("/url", why)])
