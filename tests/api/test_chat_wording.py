@@ -27,6 +27,15 @@ def test_the_locale_of_a_webhook(shop: LocalShop) -> None:
     assert "'de_DE'" in refused.json["errors"][0]["detail"]
 
 
+def test_quiet_hours_are_times_of_day(shop: LocalShop) -> None:
+    """One that is none is refused in words, not by a pattern."""
+    options = {"quiet_hours": {"from": "22:00", "to": "7:00"}}
+    asked = {"url": SLACK, "channel": "slack", "events": ["*"], "options": options}
+    [error] = shop.call("POST", "/v1/webhooks", asked).json["errors"]
+    assert error["pointer"] == "/options/quiet_hours/to"
+    assert error["detail"] == "expected a time of day with four digits, such as 07:00"
+
+
 @pytest.mark.parametrize("name", profiles.names())
 def test_each_type_of_each_profile_is_shown_in_each_chat(site: Site, name: str) -> None:
     """No preview shows a visitor's whole address, whatever the account's bodies show."""

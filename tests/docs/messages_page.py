@@ -64,11 +64,11 @@ def _messages(name: str) -> Iterator[str]:
     for type_ in sorted(profile.catalogue):
         yield from ("", f"### {type_}")
         plain = example(profile, type_, "slack")
-        yield from ("", f"{plain.tone.value.capitalize()}.", "", "```text", as_text(plain), "```")
+        yield from ("", f"{plain.tone.value.capitalize()}.", "", "```text norun='a message'", as_text(plain), "```")
         for channel in ("telegram", "discord", "email"):
             other = example(profile, type_, channel)
             if [(line.label, line.value) for line in other.lines] != [(line.label, line.value) for line in plain.lines]:
-                yield from ("", f"In {channel.capitalize()}:", "", "```text", as_text(other), "```")
+                yield from ("", f"In {channel.capitalize()}:", "", "```text norun='a message'", as_text(other), "```")
 
 
 def _details(name: str) -> Iterator[str]:

@@ -9,7 +9,14 @@ from msgspec import Meta
 # CONTRACT §6: the defaults of digests. A window of more than a day would be yesterday's news.
 WindowSeconds = Annotated[int, Meta(ge=1, le=86_400, description="seconds")]
 Singles = Annotated[int, Meta(ge=0, le=1_000, description="messages of a window that are sent at once")]
-TimeOfDay = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
+TimeOfDay = Annotated[
+    str,
+    Meta(
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        examples=["22:00"],
+        extra={"says": "expected a time of day with four digits, such as 07:00"},
+    ),
+]
 Pattern = Annotated[str, Meta(min_length=1, max_length=130)]
 # A template is some lines; what it makes is bounded where it is run.
 TemplateText = Annotated[str, Meta(max_length=4_096)]
