@@ -15,6 +15,7 @@ import pytest
 
 from tests.api.site import LocalShop, Site
 from tocsin.clock import ManualClock
+from tocsin.errors import Unavailable
 from tocsin.receiver.doubles import DiscordDouble, Double, SlackDouble, TelegramDouble
 
 NOON = 1_773_144_000_000  # 2026-03-10T12:00:00Z
@@ -76,15 +77,20 @@ class Evening:
             seconds -= step
             self.settle()
 
-    def settle(self) -> None:
-        """Waits until nothing is under way at this instant."""
+    def tick(self) -> None:
+        """Wakes what is due now, and waits for nothing."""
 
         async def tick() -> None:
             self.site.app.dispatcher.tick()
 
+        self.site.run(tick())
+
+    def settle(self) -> None:
+        """Waits until nothing is under way at this instant."""
+
         quiet = 0
         while quiet < 3:
-            self.site.run(tick())
+            self.tick()
             time.sleep(0.002)
             app = self.site.app
             quiet = 0 if app.dispatcher.in_flight or app.settler.waiting else quiet + 1
@@ -401,3 +407,109 @@ def test_a_flood_is_counted_and_tells_little(evening: Evening) -> None:
     assert evening.counted() == 2_000
     assert evening.chat.refused == []
     assert states(shop, webhook) == {"succeeded": 5, "digested": 1_995}
+
+
+# --- trouble beneath ----------------------------------------------------------------------------------------------
+
+
+class Troubled:
+    """The store's digests, with a store that answers late, or not at all, now and then."""
+
+    def __init__(self, digests: Any, *, late_s: float = 0.0, lost: int = 0, written: bool = False) -> None:
+        self._digests = digests
+        self._late_s = late_s
+        self._written = written
+        self.lost = lost
+
+    async def gather(self, gathered: Any, epoch: int) -> None:
+        await asyncio.sleep(self._late_s)
+        if self.lost and not self._written:
+            self.lost -= 1
+            raise Unavailable("the store does not answer")
+        await self._digests.gather(gathered, epoch)
+        if self.lost:
+            self.lost -= 1
+            raise Unavailable("nobody knows whether it was written", code="commit_unknown")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._digests, name)
+
+
+def trouble(evening: Evening, **how: Any) -> Troubled:
+    gatherer = evening.site.app.dispatcher._claims._gatherer
+    gatherer._digests = Troubled(evening.site.app.store.digests, **how)
+    return gatherer._digests
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_store_that_fails_loses_nothing(slack: Evening, written: bool) -> None:  # noqa: FBT001 - a parameter
+    """What could not be written for sure is sorted again: each alert is told or counted once, and not more is told."""
+    shop = slack.shop()
+    webhook = slack.connect(shop, digest={"window_s": 60, "max": 3})
+    broken = trouble(slack, lost=4, written=written)
+    for _ in range(12):
+        shop.publish(CLICK)
+        slack.after(2)
+    slack.after(90)
+    assert broken.lost == 0
+    assert slack.counted() == 12
+    assert len(slack.texts()) <= 5
+    assert set(states(shop, webhook)) <= {"succeeded", "digested"}
+
+
+def test_an_incident_that_is_told_while_it_is_counted(tmp_path: Path) -> None:
+    """A slow store writes what was counted while the message is on its way: the incident goes on, and closes whole."""
+    with Evening(tmp_path, TelegramDouble) as evening:
+        shop = evening.shop()
+        webhook = evening.connect(shop, digest={"window_s": 30, "max": 0})
+        trouble(evening, late_s=0.03)
+        for _ in range(40):
+            shop.publish(FRAUD)
+            evening.clock.advance(0.5)
+            evening.tick()
+        evening.after(60)
+        evening.settle()
+        assert [counted(title) for title in evening.titles()] == [40]
+        assert evening.titles()[0].startswith("🏁")
+        assert states(shop, webhook) == {"digested": 40}
+
+
+def test_an_erasure_while_a_digest_is_open(slack: Evening) -> None:
+    """Whoever is erased is in no message that is sent afterwards; what was counted stays counted, and goes on."""
+    shop = slack.shop()
+    slack.connect(shop, digest={"window_s": 60, "max": 0})
+    for _ in range(3):
+        shop.publish(FRAUD, visitor={"id": "vis_erased", "ip": "203.0.113.9"})
+    slack.after(2)
+    shop.ok("DELETE", "/v1/visitors/vis_erased")
+    for _ in range(2):
+        shop.publish(FRAUD, visitor={"id": "vis_other"})
+    slack.after(70)
+    (text,) = slack.texts()
+    assert counted(text) == 5
+    assert "vis_erased" not in text
+    assert "203.0" not in text
+
+
+def test_changed_options_hold_for_what_comes_next(slack: Evening) -> None:
+    """A window made shorter, or quiet hours taken away, bring what has gathered forward."""
+    shop = slack.shop()
+    webhook = slack.connect(shop, digest={"window_s": 3_600, "max": 1})
+    for _ in range(5):
+        shop.publish(CLICK)
+    slack.after(30)
+    assert len(slack.texts()) == 1
+    shop.change(webhook, options={"digest": {"window_s": 60, "max": 1}})
+    shop.publish(CLICK)
+    slack.after(40)
+    assert [counted(title) for title in slack.titles()] == [1, 5]
+    night = {"from": "11:00", "to": "18:00"}
+    shop.change(webhook, options={"quiet_hours": night})
+    shop.publish(CLICK)
+    slack.after(120)
+    assert len(slack.texts()) == 2
+    shop.change(webhook, options={"quiet_hours": None})
+    shop.publish(CLICK)
+    shop.publish(CLICK)
+    slack.after(90)
+    assert slack.counted() == 9
