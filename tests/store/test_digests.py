@@ -346,3 +346,23 @@ async def test_members_are_listed(world: World):
     assert [d.id for d in by_filter] == newest_first
     fewer = DeliveryFilter(digest_id=one.delivery_id, type="other.type")
     assert await world.store.records.deliveries(account.id, fewer, ALL) == ([], None)
+
+
+async def test_the_last_words_of_a_digest_are_written_and_close_it(world: World):
+    """A fold into a digest that its window does not hold changes it and closes it, beside a new one of its kind."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    old = await fold(world, account, webhook, digest(world, 2, kind=INCIDENT), *await claimed(world, account, webhook))
+    world.clock.advance(60)
+    await world.claim(webhook)
+    over, new = msgspec.structs.replace(old, summary=summary(9)), digest(world, 1, kind=INCIDENT)
+    folds = (
+        Fold(members=(), into=over),
+        Fold(members=tuple(await claimed(world, account, webhook)), into=new),
+    )
+    gathered = folding(world, account, webhook, *folds, window=window(world, webhook, new))
+    await world.store.digests.gather([gathered], world.epoch)
+    assert await opened(world, webhook, INCIDENT) == new
+    event = await world.store.records.event(account.id, old.event_id)
+    assert event is not None
+    assert event.data == summary(9)

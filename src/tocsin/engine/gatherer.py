@@ -160,8 +160,6 @@ class Gatherer:
         summaries: dict[DeliveryId, Summary] = {}
         for one in window.open:
             summary = decode(one.summary)
-            if summary.over:
-                continue
             digest = Digest(
                 delivery_id=one.delivery_id,
                 event_id=one.event_id,
