@@ -92,8 +92,14 @@ class Evening:
         while quiet < 3:
             self.tick()
             time.sleep(0.002)
-            app = self.site.app
-            quiet = 0 if app.dispatcher.in_flight or app.settler.waiting else quiet + 1
+            quiet = 0 if self._busy() else quiet + 1
+
+    def _busy(self) -> bool:
+        dispatcher = self.site.app.dispatcher
+        claims = dispatcher._claims
+        claiming = any(lane.claiming for lane in list(dispatcher._lanes.values()))
+        waiting = claims._plain.lanes or claims._gathering.lanes
+        return bool(dispatcher.in_flight or self.site.app.settler.waiting or claiming or waiting)
 
     def texts(self) -> list[str]:
         return [message.text for message in self.chat.messages]
