@@ -81,7 +81,8 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 # Stands for a credential wherever one would be shown.
 MASK = "***"
 # CONTRACT §1: every channel that a webhook can have.
-CHANNEL_NAMES = ("standard", "slack", "telegram", "discord", "email", "postback")
+STANDARD = "standard"
+CHANNEL_NAMES = (STANDARD, "slack", "telegram", "discord", "email", "postback")
 
 
 class WebhookState(StrEnum):
@@ -97,13 +98,18 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...]  # exact names, "prefix.*", "*"
     name: str = ""
     description: str = ""
-    channel: str = "standard"
+    channel: str = STANDARD
     filter: str | None = None  # CEL over `event` and `data`
     header_names: tuple[str, ...] = ()
     rate_limit: float | None = None  # deliveries a second
     max_in_flight: int | None = None
     options: Mapping[str, object] = msgspec.field(default_factory=dict)
     confirmed_at: Millis | None = None  # when whoever reads at its address agreed; of channels that ask
+
+    @property
+    def signed(self) -> bool:
+        """Programs receive and verify it, in a dialect; the other channels have forms of their own."""
+        return self.channel == STANDARD
 
     @property
     def unconfirmed(self) -> bool:

@@ -17,6 +17,7 @@ from tocsin.model import (
     CHANNEL_NAMES,
     DIGEST_TYPE,
     OWN_SOURCE,
+    STANDARD,
     Delivery,
     DeliveryId,
     DeliveryState,
@@ -28,7 +29,7 @@ from tocsin.nearest import did_you_mean
 from tocsin.store.port import DeliveryFilter
 
 # Whose delivery log shows postbacks beside webhooks filters by this word (Trcker's document, "Common questions").
-_OTHER_WORDS = {"webhook": "standard"}
+_OTHER_WORDS = {"webhook": STANDARD}
 
 EXAMPLE: dict[str, Any] = {
     "id": "dlv_06f3k9w2zq8rt",
@@ -315,7 +316,7 @@ async def _body(call: Call, event: Event | None, delivery: Delivery) -> bytes | 
 
     Not so that of other channels: their attempts keep it, unless it was erased.
     """
-    if event is None or delivery.channel != "standard" or event.source == OWN_SOURCE:
+    if event is None or delivery.channel != STANDARD or event.source == OWN_SOURCE:
         return None
     view = await call.services.directory.view(call.account_id)
     return body_of(view.account, view.profile, delivery.webhook_id, event)

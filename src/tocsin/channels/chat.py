@@ -100,6 +100,11 @@ class Chat(Protocol):
     def name(self) -> str: ...
 
     @property
+    def sample(self) -> str:
+        """An address of nobody, to show what a message looks like in a chat that one has no webhook for."""
+        ...
+
+    @property
     def edits(self) -> bool:
         """Whether a message that was sent can be changed."""
         ...

@@ -14,7 +14,7 @@ from tocsin.profiles.messages import ICONS, Messages, Wording
 from tocsin.profiles.readable import readable
 
 # CONTRACT §6: a line in Telegram begins with an icon. The others set labels apart by bold type or columns.
-_WITH_ICONS = frozenset({"telegram"})
+WITH_ICONS = frozenset({"telegram"})
 
 # Of data that nothing is known of: so much is read at a glance.
 _MAX_PLAIN_LINES = 10
@@ -49,7 +49,7 @@ def _worded(occasion: Occasion, options: ChatOptions, channel: str) -> Message:
             continue
         value = next((text for phrase in line.texts if (text := phrase.fill(values)) is not None), None)
         if value is not None:
-            lines.append(Line(label=line.label, value=value, icon=line.icon if channel in _WITH_ICONS else ""))
+            lines.append(Line(label=line.label, value=value, icon=line.icon if channel in WITH_ICONS else ""))
     return _message(
         occasion,
         title,

@@ -15,7 +15,7 @@ import orjson
 
 from tocsin import ids
 from tocsin.channels import wording
-from tocsin.channels.compose import compose, footer
+from tocsin.channels.compose import WITH_ICONS, compose, footer
 from tocsin.channels.message import Line, Link, Message, Section, Tone
 from tocsin.channels.occasion import Occasion
 from tocsin.channels.options import ChatOptions
@@ -39,7 +39,7 @@ def digest_message(occasion: Occasion, options: ChatOptions, channel: str) -> Me
     only = summary.named.only if summary.named is not None else None
     if summary.count == 1 and only is not None:
         return compose(_alone(occasion, only), options, channel)
-    return _Teller(occasion, summary, options.locale, with_icons=channel == "telegram").message()
+    return _Teller(occasion, summary, options.locale, with_icons=channel in WITH_ICONS).message()
 
 
 def _alone(occasion: Occasion, only: Only) -> Occasion:

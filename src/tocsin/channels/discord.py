@@ -37,7 +37,6 @@ _MAX_DESCRIPTION = 4_096
 _MAX_FIELDS = 25
 _MAX_NAME = 256
 _MAX_VALUE = 1_024
-_MAX_FOOTER = 2_048
 _MAX_ALL = 6_000
 _MAX_ICON = 16  # ours: the longest emoji of a family has eleven
 _MAX_LABEL = 128  # ours
@@ -57,6 +56,7 @@ class Discord:
     """Posts to webhooks, waits for the message, and can change it."""
 
     name = "discord"
+    sample = f"https://discord.com/api/webhooks/100000000000000000/{'X' * 68}"
     edits = True
 
     def parse(self, url: str) -> ChatAddress:

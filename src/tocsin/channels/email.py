@@ -14,7 +14,6 @@ from tocsin.channels.replies import quoted
 from tocsin.errors import url_refused
 from tocsin.model import Outcome, OutcomeKind, Request
 
-NAME = "email"
 METHOD = "MAIL"
 # A mail server answers within seconds, but may take its time over a mail: RFC 5321 §4.5.3.2.6 has clients wait ten
 # minutes. What was not taken within one is tried again under the same Message-ID.
@@ -26,7 +25,8 @@ _FORM = "write mailto:you@example.com, one address and nothing else"
 class Email:
     """The channel `email`."""
 
-    name = NAME
+    name = "email"
+    sample = "mailto:you@example.com"
     edits = False
 
     def parse(self, url: str) -> ChatAddress:
@@ -36,7 +36,7 @@ class Email:
             raise url_refused(f"{error}; {_FORM}") from None
         return ChatAddress(url=address, shown=address, dial=None)
 
-    def render(self, message: Message, to: ChatAddress, *, edit: str | None = None) -> Request:  # noqa: ARG002
+    def render(self, message: Message, to: ChatAddress, *, edit: str | None = None) -> Request:  # noqa: ARG002 - no edits
         headers = [
             # RFC 3834, and Microsoft's own: no out-of-office notes in answer.
             ("Auto-Submitted", "auto-generated"),
@@ -57,7 +57,7 @@ class Email:
             timeout_s=TIMEOUT_S,
         )
 
-    def read(self, outcome: Outcome, request: Request, to: ChatAddress) -> Reading:  # noqa: ARG002
+    def read(self, outcome: Outcome, request: Request, to: ChatAddress) -> Reading:  # noqa: ARG002 - the seam's
         if outcome.ok:
             return Sent()
         code = outcome.status_code

@@ -54,6 +54,7 @@ class Slack:
     """Posts to incoming webhooks. What was posted cannot be changed: the answer does not name it."""
 
     name = "slack"
+    sample = "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"
     edits = False
 
     def parse(self, url: str) -> ChatAddress:

@@ -21,7 +21,6 @@ from tocsin.channels.telegram_answers import read
 from tocsin.errors import Invalid, url_refused
 from tocsin.model import MASK, Outcome, Request
 
-NAME = "telegram"
 MAX_TEXT = 4_096  # UTF-16 units, once tags and entities are taken out
 # Telegram formats the first 100 entities of a message: title, link and footer are three.
 _MAX_ROWS = 60  # each has one entity, its label
@@ -80,7 +79,8 @@ class _Address(msgspec.Struct, frozen=True, kw_only=True):
 class Telegram:
     """The channel `telegram`: a JSON POST of `sendMessage`, in Telegram's HTML."""
 
-    name = NAME
+    name = "telegram"
+    sample = f"https://api.telegram.org/bot123456:{'A' * 35}/sendMessage?chat_id=1"
     edits = True
 
     def parse(self, url: str) -> ChatAddress:

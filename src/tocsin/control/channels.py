@@ -14,18 +14,9 @@ from tocsin.engine.directory import AccountView, takes
 from tocsin.engine.resolver import Resolver
 from tocsin.errors import Fault, Invalid
 from tocsin.faults import faults_of
+from tocsin.model import CHANNEL_NAMES, STANDARD
 from tocsin.nearest import did_you_mean
 from tocsin.security.guard import Guard
-
-CHANNELS = ("standard", *CHATS, postback.NAME)
-
-# Addresses of nobody, to show what a message looks like in a chat that the account has no webhook for.
-SAMPLES = {
-    "slack": "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
-    "telegram": "https://api.telegram.org/bot123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/sendMessage?chat_id=1",
-    "discord": f"https://discord.com/api/webhooks/100000000000000000/{'X' * 68}",
-    "email": "mailto:you@example.com",
-}
 
 
 class Address(NamedTuple):
@@ -36,8 +27,8 @@ class Address(NamedTuple):
 
 
 def check_channel(channel: str) -> None:
-    if channel not in CHANNELS:
-        hint = f"{did_you_mean(channel, CHANNELS)}; there are {', '.join(CHANNELS)}"
+    if channel not in CHANNEL_NAMES:
+        hint = f"{did_you_mean(channel, CHANNEL_NAMES)}; there are {', '.join(CHANNEL_NAMES)}"
         raise Invalid(
             "the channel is unknown", faults=[Fault("/channel", f"no channel is called {channel[:64]!r}{hint}")]
         )
@@ -91,7 +82,7 @@ def check_options(view: AccountView, channel: str, options: Mapping[str, Any]) -
     Raises:
         Invalid: `option_invalid`, with a pointer to each value at fault.
     """
-    if channel == "standard":
+    if channel == STANDARD:
         checks.check_options(view, options)
         return
     shape = PostbackOptions if channel == postback.NAME else ChatOptions

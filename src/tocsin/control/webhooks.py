@@ -27,6 +27,7 @@ from tocsin.engine.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import (
+    STANDARD,
     AccountId,
     EventId,
     Notice,
@@ -146,7 +147,7 @@ class WebhookControl:
             return _preview(hook, event.id, event.type, event.timestamp, event.data, now)
         if type is None:
             patterns = hook.webhook.settings.events
-            type = next((name for name in view.entries() if takes(patterns, name)), patterns[0])  # noqa: A001
+            type = next((name for name in view.entries() if takes(patterns, name)), patterns[0])  # noqa: A001 - the word of the API
         example = entry_of(view, type).event_type
         data = stabilise(msgspec.json.encode(example.example))[1]
         return _preview(hook, EventId(self._id_source.next()), example.name, now, data, now)
@@ -164,7 +165,7 @@ class WebhookControl:
         profile = view.profile
         channels.check_channel(new.channel)
         channels.check_options(view, new.channel, new.options)
-        signed = new.channel == "standard"
+        signed = new.channel == STANDARD
         if signed:
             taken = checks.take_secret(profile, new.headers, new.options, new.secret)
             given, secret = taken.headers, taken.secret or profile.make_secret(random.token_bytes)
@@ -236,7 +237,7 @@ class WebhookControl:
             options = merge_patch(settings.options, patch.options)
             channels.check_options(view, settings.channel, options)
             given = patch.headers
-            if settings.channel != "standard":
+            if not settings.signed:
                 channels.check_unsigned(settings.channel, None, given or {})
             elif given is not UNSET and given is not None:
                 taken = checks.take_secret(view.profile, given, options)
@@ -329,7 +330,7 @@ class WebhookControl:
         now = self._clock.now_ms()
 
         def draft(webhook: Webhook, secrets: WebhookSecrets) -> Draft:
-            if webhook.settings.channel != "standard":
+            if not webhook.settings.signed:
                 raise Conflict(f"{webhook.settings.channel} messages are not signed", code="not_signed")
             if secret == secrets.secret:
                 raise Invalid(
@@ -446,7 +447,7 @@ def _preview(hook: WebhookView, event_id: EventId, type: str, timestamp: Millis,
     chats = {}
     for name, chat in CHATS.items():
         said = message(hook.target, name, event_id=event_id, type=type, timestamp=timestamp, data=data)
-        chats[name] = chat.render(said, chat.parse(channels.SAMPLES[name]))
+        chats[name] = chat.render(said, chat.parse(chat.sample))
     return Preview(
         request=request,
         headers=masked(hook.target, request),
@@ -459,7 +460,7 @@ def _check_settings(view: AccountView, settings: WebhookSettings, headers: Mappi
     """Raises `Invalid` with a pointer to each value at fault. The options of a chat were checked with its channel."""
     if settings.filter is not None:
         compile_filter(settings.filter)
-    if settings.channel == "standard":
+    if settings.signed:
         checks.check_settings(view, settings, headers)
 
 

@@ -15,7 +15,6 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
 from tocsin.engine.claims import Claims
@@ -236,7 +235,7 @@ class Dispatcher:
             return
         lane = self._lane(webhook.id, webhook.account_id)
         lane.configure(webhook)
-        if webhook.settings.channel in CHATS:
+        if lane.gathers:
             lane.configured = False  # its address may be another one: it is sealed, and read with the next claim
         now = self._clock.now_ms()
         if lane.held_until > now:

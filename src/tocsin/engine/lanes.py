@@ -115,12 +115,12 @@ class Lane:
 
     def configure(self, webhook: Webhook) -> None:
         """Takes over what the webhook's settings and state say."""
+        self.gathers = webhook.settings.channel in CHATS
         # One after the other into a chat, so that people read what happened in its order.
-        unless_said = 1 if webhook.settings.channel in CHATS else DEFAULT_MAX_IN_FLIGHT
+        unless_said = 1 if self.gathers else DEFAULT_MAX_IN_FLIGHT
         self.max_in_flight = webhook.settings.max_in_flight or unless_said
         self.limit = min(max(self.limit, min(START_IN_FLIGHT, self.max_in_flight)), self.max_in_flight)
         self.rate_limit = webhook.settings.rate_limit
-        self.gathers = webhook.settings.channel in CHATS
         active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
         self.held_until = (webhook.muted_until or Millis(0)) if active else FOREVER
         if self.share is not None:

@@ -101,7 +101,7 @@ class MailDoor:
         """
         ended: asyncio.Future[_Ending] = self._loop.create_future()
 
-        def tell(ending: _Ending, peer: str | None) -> None:  # noqa: ARG001
+        def tell(ending: _Ending, peer: str | None) -> None:  # noqa: ARG001 - as its callers have it
             if not ended.done():
                 ended.set_result(ending)
 

@@ -88,7 +88,7 @@ class Manual:
             raise NotFound("there is no such webhook")
         if hook.webhook.settings.unconfirmed:
             raise Conflict("its address is not confirmed yet: nothing is sent there", code="not_confirmed")
-        type = type or next((name for name in view.entries() if takes(hook.webhook.settings.events, name)), None)  # noqa: A001
+        type = type or next((name for name in view.entries() if takes(hook.webhook.settings.events, name)), None)  # noqa: A001 - the word of the API
         entry = view.entry(type) if type is not None else None
         if type is None or entry is None:
             raise Invalid(f"there is no event type {type}; GET /v1/event-types lists them", code="unknown_event_type")

@@ -72,7 +72,7 @@ def target(
                 address=postback.parse_postback(secrets.url),
                 options=msgspec.convert(webhook.settings.options, PostbackOptions),
             )
-        elif webhook.settings.channel != "standard":
+        elif not webhook.settings.signed:
             unusable = f"this version has no channel {webhook.settings.channel!r}"
     except (Invalid, msgspec.ValidationError) as error:
         unusable = f"its address or options are not understood any more: {error}"
@@ -241,7 +241,7 @@ def kept_body(to: Target, request: Request, *, whole: bool = False) -> bytes | N
     Args:
         whole: also what could be rendered again, but for the event, which nobody keeps.
     """
-    if to.webhook.settings.channel == "standard":
+    if to.webhook.settings.signed:
         return request.body if whole else None
     if to.postback is None:
         return veiled_bytes(request.body)
