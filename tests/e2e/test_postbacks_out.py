@@ -131,3 +131,14 @@ def test_addresses_of_visitors_are_masked_as_the_account_says(
         event = _publish(shop, visitor={"id": "v1", "ip": "203.0.113.24"})
         shop.wait_delivery(event, hook, "succeeded")
         assert receiver.arrivals(f"/{masked}?ip={seen}")
+
+
+def test_values_that_cannot_be_sent_fail_at_once(shop: Shop, receiver: LedgerReceiver) -> None:
+    """An address that an event's values lead astray is called never: no later try would find others."""
+    hook = _postback(shop, receiver.url("/pb") + "/{click_id}/done")
+    event = _publish(shop, click_id="..")
+    delivery = shop.wait_delivery(event, hook, "failed")
+    [attempt] = shop.delivery(delivery["id"])["attempts"]
+    assert attempt["outcome"] == "unsendable"
+    assert "another place" in attempt["error"]
+    assert receiver.arrivals() == []

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tocsin import failpoints
-from tocsin.channels.chat import Gone, Moved, Reading, Sent, Stopped, Throttled
+from tocsin.channels.chat import Gone, Moved, Reading, Rejected, Sent, Stopped, Throttled
 from tocsin.clock import Clock, Millis
 from tocsin.engine import policy
 from tocsin.engine.directory import AccountView, Directory
@@ -28,9 +28,19 @@ from tocsin.engine.paces import Share
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import Target, kept_body, masked, render
 from tocsin.engine.settler import Settler
-from tocsin.errors import NotFound, TocsinError
+from tocsin.errors import Invalid, NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
-from tocsin.model import DIGEST_TYPE, AccountId, Attempt, Outcome, OutcomeKind, Request, Trigger, WebhookId
+from tocsin.model import (
+    DIGEST_TYPE,
+    AccountId,
+    Attempt,
+    DeliveryState,
+    Outcome,
+    OutcomeKind,
+    Request,
+    Trigger,
+    WebhookId,
+)
 from tocsin.store.port import Claimed, Settlement
 from tocsin.telemetry import Metrics
 
@@ -162,8 +172,12 @@ class Attempts:
                 edit=claimed.message or None,
             )
         except Exception as error:
-            log.exception("render_failed", extra={"delivery": claimed.id})
-            outcome = Outcome(kind=OutcomeKind.UNSENDABLE, error=f"the event could not be rendered: {error}")
+            why = f"the event could not be rendered: {error}"
+            if isinstance(error, Invalid) and target.unusable is None:
+                start.rejected = Rejected(reason=why)  # a later try would find the same
+            else:
+                log.exception("render_failed", extra={"delivery": claimed.id})
+            outcome = Outcome(kind=OutcomeKind.UNSENDABLE, error=why)
             start.request = Request(method="POST", url=hook.secrets.url, headers=(), body=b"", timeout_s=0)
             asyncio.get_running_loop().call_soon(self._ended, start, outcome)
             return
@@ -193,17 +207,20 @@ class Attempts:
             self.unwell_in_flight -= 1
         now = self._clock.now_ms()
         target = start.target
+        reading: Reading | None
         if target.chat is None:
-            reading = None
+            reading = start.rejected
             lane.ended(outcome)
-            verdict = policy.decide(
-                target.profile,
-                outcome,
-                tries=claimed.tries + 1,
-                ended_at=now,
-                scale=self._scale,
-                luck=self._rng.random(),
-            )
+            verdict = policy.Verdict(DeliveryState.FAILED)
+            if reading is None:
+                verdict = policy.decide(
+                    target.profile,
+                    outcome,
+                    tries=claimed.tries + 1,
+                    ended_at=now,
+                    scale=self._scale,
+                    luck=self._rng.random(),
+                )
             tries = claimed.tries + 1
         else:
             outcome, reading, verdict = self._read(start, outcome, now)
@@ -321,7 +338,7 @@ class Attempts:
 class _Started:
     """An attempt under way."""
 
-    __slots__ = ("claimed", "lane", "request", "share", "started_at", "target", "unwell")
+    __slots__ = ("claimed", "lane", "rejected", "request", "share", "started_at", "target", "unwell")
 
     request: Request
     target: Target
@@ -332,6 +349,7 @@ class _Started:
         self.claimed = claimed
         self.unwell = lane.unwell
         self.share: Share | None = lane.share
+        self.rejected: Rejected | None = None  # nothing could be sent, and never can be
 
 
 def _message(reading: Reading | None) -> str | None:
