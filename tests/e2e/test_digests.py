@@ -528,3 +528,63 @@ def test_changed_options_hold_for_what_comes_next(slack: Evening) -> None:
     shop.publish(CLICK)
     slack.after(90)
     assert slack.counted() == 12
+
+
+def test_a_summary_that_was_not_sent_waits_for_the_morning(tmp_path: Path) -> None:
+    """The chat was throttling, the server stopped, and the night began: it is told in the morning, with what came
+    then, and what is urgent goes on at once.
+    """
+    with Evening(tmp_path, SlackDouble) as evening:
+        shop = evening.shop()
+        webhook = evening.connect(shop, digest={"window_s": 10, "max": 0}, urgent=["budget.exhausted"])
+        evening.chat.fail_with("rate_limited", retry_after=120)
+        shop.publish(CLICK)
+        shop.publish(CLICK)
+        evening.after(12)
+        assert len(evening.chat.refused) == 1
+        evening.restart()
+        shop.site = evening.site
+        shop.change(webhook, options={"quiet_hours": {"from": "12:01", "to": "14:00", "timezone": "UTC"}})
+        evening.after(150)
+        shop.publish("budget.exhausted")
+        shop.publish(CLICK)
+        evening.after(60)
+        assert len(evening.texts()) == 1
+        evening.after(2 * 3_600, step=60)
+        evening.after(30)
+        assert [counted(title) for title in evening.titles()] == [1, 3]
+        assert states(shop, webhook) == {"digested": 3, "succeeded": 1}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_comes_while_a_digest_is_sent_by_hand(slack: Evening, fails: bool) -> None:  # noqa: FBT001 - a parameter
+    """It is not counted in what is on its way already: it is told with the next one."""
+    shop = slack.shop()
+    webhook = slack.connect(shop, digest={"window_s": 60, "max": 0})
+    shop.publish(CLICK)
+    shop.publish(CLICK)
+    slack.after(5)
+    (digest,) = [one for one in shop.deliveries(webhook=webhook) if one["id"].startswith("dig_")]
+    answer, hold = threading.Event(), threading.Event()
+    own = slack.chat._told_to
+
+    def slow() -> Any:
+        hold.set()
+        assert answer.wait(20)
+        slack.chat._told_to = own
+        return own()
+
+    slack.chat._told_to = slow
+    if fails:
+        slack.chat.fail_with("unavailable")
+    retry = threading.Thread(target=shop.call, args=("POST", f"/v1/deliveries/{digest['id']}/retry"))
+    retry.start()
+    assert hold.wait(20)
+    for _ in range(3):
+        shop.publish(CLICK)
+    slack.after(5)
+    answer.set()
+    retry.join(20)
+    slack.after(130)
+    assert [counted(title) for title in slack.titles()] == ([5] if fails else [2, 3])
+    assert states(shop, webhook) == {"digested": 5}

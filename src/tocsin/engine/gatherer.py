@@ -180,6 +180,9 @@ class Gatherer:
 
     async def _count(self, memory: Memory, plan: Plan, profile: Profile) -> int:
         """Counts each pile in its digest's summary; how many events."""
+        for one in plan.put_off:  # it may be open again, having been closed to be sent
+            if one.id not in memory.summaries:
+                memory.summaries[one.id] = decode(one.data)
         counted = 0
         for pile in plan.piles:
             summary = memory.summaries.get(pile.into)
@@ -201,10 +204,7 @@ class Gatherer:
         return counted
 
     def _begun(self, plan: Plan, id_: DeliveryId) -> Summary:
-        """A summary that nothing was counted in: of a digest that is new, or of one that is open again."""
-        for one in plan.put_off:
-            if one.id == id_:
-                return decode(one.data)
+        """A summary that nothing was counted in: of a digest that is new, or of one that is to be sent."""
         for one, _ in plan.digests:
             if one.id == id_:
                 return decode(one.data)

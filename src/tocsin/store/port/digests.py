@@ -36,7 +36,7 @@ class OpenDigest(msgspec.Struct, frozen=True, kw_only=True):
     summary: bytes
     message: str | None = None
     tries: int = 0  # what its delivery has used of its schedule; more than none where it took in one that had failed
-    revision: int = 0  # how often an erasure changed its summary
+    revision: int = 0  # how often an erasure changed its summary, or it was closed to be sent by hand
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

@@ -165,7 +165,7 @@ class Journal(Protocol):
         self, account_id: AccountId, delivery_id: DeliveryId, now: Millis, epoch: int
     ) -> Claimed | DeliveryState | None:
         """Takes one delivery for a manual retry, whatever its state, and remembers that state until it is settled
-        (see `Settlement`: it ends as `SUCCEEDED`, or as it was).
+        (see `Settlement`: it ends as `SUCCEEDED`, or as it was). A digest takes no more members from then on.
 
         Returns:
             The delivery; or its state where it cannot be taken (`SENDING`, `DIGESTED`, or its body is gone and it is

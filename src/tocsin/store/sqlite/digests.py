@@ -178,6 +178,11 @@ def as_digests(db: Database, claimed: Sequence[Claimed]) -> Sequence[Claimed]:
     ]
 
 
+def close_digest(db: WritingDatabase, digest_id: DeliveryId) -> None:
+    """What it counts is about to be told by hand: it takes no more, and whoever still thinks so reads it again."""
+    db.execute(_DIGEST["close"], (digest_id,))
+
+
 def keep_messages(db: WritingDatabase, settlements: Sequence[Settlement]) -> None:
     """Keeps what services call digests; others have none that is kept."""
     for one in settlements:

@@ -6,7 +6,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
-from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -18,7 +18,7 @@ from tocsin.store.port import (
     Settlement,
 )
 from tocsin.store.sqlite.database import Database, Row, in_range, many
-from tocsin.store.sqlite.digests import as_digests, keep_messages
+from tocsin.store.sqlite.digests import as_digests, close_digest, keep_messages
 from tocsin.store.sqlite.erasure import spare_erased
 from tocsin.store.sqlite.ingest import delivery_row, ingest
 from tocsin.store.sqlite.notices import put_notice
@@ -91,6 +91,8 @@ class SqliteJournal:
             if state in {SENDING, DIGESTED} or data is None:
                 return STATES[state]
             db.execute(_DELIVERY["claim_one"], (delivery_id,))
+            if type_ == DIGEST_TYPE:
+                close_digest(db, delivery_id)
             claimed = Claimed(
                 id=delivery_id,
                 event_id=event_id,

@@ -20,6 +20,9 @@ UPDATE digest SET takes = 0 WHERE webhook_id = ?1 AND takes = 1 AND delivery_id 
 -- name: close_all
 UPDATE digest SET takes = 0 WHERE webhook_id = ? AND takes = 1;
 
+-- name: close
+UPDATE digest SET takes = 0, revision = revision + 1 WHERE delivery_id = ?;
+
 -- name: stored
 -- What is known of a digest: its revision, and whether it has ended or lost its summary.
 SELECT g.revision, d.state >= 20 OR (d.state = 12 AND d.prior >= 20) OR e.data IS NULL
