@@ -64,7 +64,7 @@ def _of(value: Any, shape: Any, at: str) -> Iterator[Fault]:
             msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
             what, path = said(error)
-            yield Fault(at + path, (_says(shape) or what) if "matching regex" in what else what)
+            yield Fault(at + path, what if path else _says(shape) or what)
 
 
 def _in_object(value: Mapping[str, Any], struct: type[Any], at: str) -> Iterator[Fault]:
@@ -142,7 +142,7 @@ def _parts_of(shape: Any) -> Any | None:
 
 
 def _says(shape: Any) -> str | None:
-    """What the type itself says where its pattern does not fit: `Meta(extra={"says": …})`."""
+    """What the type itself says where a value is none of it: `Meta(extra={"says": …})`."""
     for choice in (shape, *choices(shape)):
         for meta in get_args(choice)[1:] if get_origin(choice) is Annotated else ():
             if isinstance(meta, msgspec.Meta) and meta.extra and "says" in meta.extra:

@@ -278,14 +278,8 @@ def _channel(name: str) -> str:
     """Raises `Invalid`: a filter by what is no channel is a slip, not an empty list."""
     known = (*CHANNEL_NAMES, *_OTHER_WORDS)
     if name not in known:
-        raise invalid(
-            [
-                Fault(
-                    "?channel",
-                    f"no channel is called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}",
-                )
-            ]
-        )
+        hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+        raise invalid([Fault("?channel", f"no channel is called {name!r}{hint}")])
     return _OTHER_WORDS.get(name, name)
 
 

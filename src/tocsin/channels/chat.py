@@ -100,6 +100,11 @@ class Chat(Protocol):
     def name(self) -> str: ...
 
     @property
+    def hosts(self) -> frozenset[str]:
+        """The service's own, which read the messages of no other channel."""
+        ...
+
+    @property
     def sample(self) -> str:
         """An address of nobody, to show what a message looks like in a chat that one has no webhook for."""
         ...

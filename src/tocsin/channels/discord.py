@@ -56,6 +56,7 @@ class Discord:
     """Posts to webhooks, waits for the message, and can change it."""
 
     name = "discord"
+    hosts = frozenset({"discord.com", "discordapp.com", "canary.discord.com", "ptb.discord.com"})
     sample = f"https://discord.com/api/webhooks/100000000000000000/{'X' * 68}"
     edits = True
 

@@ -26,6 +26,7 @@ class Email:
     """The channel `email`."""
 
     name = "email"
+    hosts: frozenset[str] = frozenset()
     sample = "mailto:you@example.com"
     edits = False
 

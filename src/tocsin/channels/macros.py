@@ -67,6 +67,10 @@ class Text(msgspec.Struct, frozen=True):
         return "".join(parts)
 
 
+def has_macros(text: str) -> bool:
+    return _MACRO.search(text) is not None
+
+
 def read(text: str) -> Text:
     """Finds the macros.
 

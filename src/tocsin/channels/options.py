@@ -7,8 +7,19 @@ import msgspec
 from msgspec import Meta
 
 # CONTRACT §6: the defaults of digests. A window of more than a day would be yesterday's news.
-WindowSeconds = Annotated[int, Meta(ge=1, le=86_400, description="seconds")]
-Singles = Annotated[int, Meta(ge=0, le=1_000, description="messages of a window that are sent at once")]
+WindowSeconds = Annotated[
+    int,
+    Meta(ge=1, le=86_400, description="seconds", extra={"says": "expected whole seconds, from 1 to 86400"}),
+]
+Singles = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=1_000,
+        description="messages of a window that are sent at once",
+        extra={"says": "expected a whole number, from 0 to 1000"},
+    ),
+]
 TimeOfDay = Annotated[
     str,
     Meta(
@@ -20,6 +31,10 @@ TimeOfDay = Annotated[
 Pattern = Annotated[str, Meta(min_length=1, max_length=130)]
 # A template is some lines; what it makes is bounded where it is run.
 TemplateText = Annotated[str, Meta(max_length=4_096)]
+
+
+def _such_as(example: str) -> Meta:
+    return Meta(extra={"says": f"expected an object, such as {example}"})
 
 
 class DigestRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,8 +64,8 @@ class ChatOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     and numbers are written, such as ``de_DE``. `templates`: by event type, ``prefix.*`` or ``*``.
     """
 
-    digest: DigestRule = DigestRule()
-    quiet_hours: QuietHours | None = None
+    digest: Annotated[DigestRule, _such_as('{"window_s": 60, "max": 5}')] = DigestRule()
+    quiet_hours: Annotated[QuietHours, _such_as('{"from": "22:00", "to": "07:00"}')] | None = None
     urgent: Annotated[tuple[Pattern, ...], Meta(max_length=100)] = ()
     locale: Annotated[str, Meta(max_length=32)] = "en_US"
     templates: Annotated[Mapping[Pattern, Template], Meta(max_length=100)] = {}

@@ -54,13 +54,15 @@ class Slack:
     """Posts to incoming webhooks. What was posted cannot be changed: the answer does not name it."""
 
     name = "slack"
+    hosts = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
     sample = "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"
     edits = False
 
     def parse(self, url: str) -> ChatAddress:
         parts = split(url, _FORM)
         path = parts.path.rstrip("/")
-        if parts.hostname and parts.hostname.endswith("slack.com") and path.startswith(("/triggers/", "/workflows/")):
+        own = f".{parts.hostname}".endswith(".slack.com")
+        if own and path.startswith(("/triggers/", "/workflows/")):
             raise url_refused(
                 f"a workflow takes variables, not messages; make an incoming webhook, which looks like {_FORM}"
             )
@@ -68,6 +70,8 @@ class Slack:
             raise url_refused("this is Discord's; take the channel discord, and leave out /slack at the end")
         if not path:
             raise url_refused(f"the address names no webhook; it should look like {_FORM}")
+        if own and not _OWN_PATH.fullmatch(path):
+            raise url_refused(f"this is a page of Slack's, no incoming webhook, which looks like {_FORM}")
         before, _, _ = path.rpartition("/")
         shown = f"{parts.scheme}://{parts.netloc}{before}/{MASK}" + (f"?{MASK}" if parts.query else "")
         # "Rate limits": one message a second for each incoming webhook.

@@ -80,6 +80,7 @@ class Telegram:
     """The channel `telegram`: a JSON POST of `sendMessage`, in Telegram's HTML."""
 
     name = "telegram"
+    hosts = frozenset({_OFFICIAL})
     sample = f"https://api.telegram.org/bot123456:{'A' * 35}/sendMessage?chat_id=1"
     edits = True
 

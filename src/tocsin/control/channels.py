@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
-from tocsin.channels import CHATS, postback, templates
+from tocsin.channels import CHATS, macros, postback, templates
 from tocsin.channels.options import ChatOptions, PostbackOptions
 from tocsin.channels.wording import check_locale
 from tocsin.control import webhook_checks as checks
 from tocsin.control.values import check_timezone
 from tocsin.engine.directory import AccountView, takes
 from tocsin.engine.resolver import Resolver
-from tocsin.errors import Fault, Invalid
+from tocsin.errors import Fault, Invalid, url_refused
 from tocsin.faults import faults_of
 from tocsin.model import CHANNEL_NAMES, STANDARD
 from tocsin.nearest import did_you_mean
@@ -28,7 +29,7 @@ class Address(NamedTuple):
 
 def check_channel(channel: str) -> None:
     if channel not in CHANNEL_NAMES:
-        hint = f"{did_you_mean(channel, CHANNEL_NAMES)}; there are {', '.join(CHANNEL_NAMES)}"
+        hint = did_you_mean(channel, CHANNEL_NAMES) or f"; there are {', '.join(CHANNEL_NAMES)}"
         raise Invalid(
             "the channel is unknown", faults=[Fault("/channel", f"no channel is called {channel[:64]!r}{hint}")]
         )
@@ -40,18 +41,36 @@ async def check_address(guard: Guard, resolver: Resolver, view: AccountView, cha
     Raises:
         Invalid: `url_refused`: it has not the form of its channel's, or where it leads is refused.
     """
-    chat = CHATS.get(channel)
     if channel == postback.NAME:
         called = postback.parse_postback(url)
         await checks.check_url(guard, resolver, called.dial, https_only=view.profile.limits.https_only)
         return Address(called.url, called.shown)
+    _check_whose(channel, url)
+    chat = CHATS.get(channel)
     if chat is None:
+        if macros.has_macros(url):
+            raise url_refused(
+                f"{channel} fills in no macros; take the channel postback, or write %7B and %7D for braces"
+            )
         url = await checks.check_url(guard, resolver, url, https_only=view.profile.limits.https_only)
         return Address(url, url)
     address = chat.parse(url)
     if address.dial is not None:
         await checks.check_url(guard, resolver, address.dial, https_only=False)
     return Address(address.url, address.shown)
+
+
+def _check_whose(channel: str, url: str) -> None:
+    """An address of a service's own, given to another channel: nothing that this one sends would be read there."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return  # no address at all, as its channel will say
+    for name, chat in CHATS.items():
+        if name != channel and host in chat.hosts:
+            raise url_refused(
+                f"{host} takes messages of the channel {name}, none of {channel}; take the channel {name}"
+            )
 
 
 def check_macros(view: AccountView, channel: str, url: str, events: tuple[str, ...]) -> None:
