@@ -9,6 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     """A process and all that it says, stdout and stderr as a terminal mixes them."""
 
@@ -21,6 +25,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Whoever runs the tests in the background has Ctrl-C ignored, and would pass that on.
+            preexec_fn=_heeds_interrupts,  # noqa: PLW1509 - it calls nothing that could wait for a thread
         )
         self._said = bytearray()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -45,20 +51,14 @@ class Program:
         self._process.stdin.flush()
 
     def interrupt(self) -> None:
-        """Ctrl-C, and an end within some seconds; once more where Python swallowed it.
-
-        A program of the documentation runs on Python's own `http.server`, and an interrupt that arrives just inside a
-        finaliser is reported there and forgotten.
-        """
+        """Ctrl-C, and an end within some seconds."""
         if self.running:
-            for patience_s in (20, 20):
-                os.killpg(self._process.pid, signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(patience_s)
-                    break
-            else:
+            os.killpg(self._process.pid, signal.SIGINT)
+            try:
+                self._process.wait(40)
+            except subprocess.TimeoutExpired:
                 self.kill()
-                raise AssertionError(f"it did not end when it was interrupted; it said:\n{self.said}")
+                raise AssertionError(f"it did not end when it was interrupted; it said:\n{self.said}") from None
         self._close()
 
     def kill(self) -> None:
