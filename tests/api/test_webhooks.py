@@ -194,3 +194,16 @@ def test_who_changed_what_is_kept(site: Site, shop: LocalShop):
     assert {entry["account_id"] for entry in shop.get("/v1/audit")["data"]} == {shop.id}
     everything = [entry["subject"] for entry in site.operator.get("/v1/audit")["data"]]
     assert made.json["id"] in everything
+
+
+def test_a_macro_that_is_not_known_is_refused(shop: LocalShop) -> None:
+    """With what was meant, when a postback's address is saved and when it is changed."""
+    asked = {"events": ["conversion.created"], "channel": "postback"}
+    made = shop.post("/v1/webhooks", {**asked, "url": f"{HOOK}?c={{click_id}}"})
+    wrong = f"{HOOK}?c={{clickid}}"
+    for refused in (
+        shop.call("POST", "/v1/webhooks", {**asked, "url": wrong}),
+        shop.call("PATCH", f"/v1/webhooks/{made['id']}", {"url": wrong}),
+    ):
+        assert (refused.status, refused.code) == (422, "unknown_macro")
+        assert "{click_id}" in refused.json["errors"][0]["detail"]

@@ -334,3 +334,12 @@ def test_every_error_can_be_had() -> None:
             answer = json.loads(reply.body)
             assert (answer["ok"], answer["error_code"]) == (False, row.status)
             assert answer["description"]
+
+
+def test_each_chat_has_an_id_of_its_own() -> None:
+    """Also where a group has moved before, and where what it moved to moves again."""
+    double = TelegramDouble()
+    group = double.chat("group", "Alerts")
+    once = double.migrate(group)
+    twice = double.migrate(once)
+    assert len({group, once, twice, double.chat("supergroup", "Others")}) == 4

@@ -129,6 +129,7 @@ def webhook_id_of(call: Call) -> WebhookId:
     answers=(Answer(201, WebhookMade, "The webhook with its secret", {**EXAMPLE, "secret": SECRET}),),
     problems=(
         "url_refused",
+        "unknown_macro",
         "unknown_event_type",
         "filter_invalid",
         "header_refused",
@@ -187,6 +188,7 @@ async def get_webhook(call: Call) -> Reply:
     answers=(Answer(200, WebhookShown, "The webhook as it is now", {**EXAMPLE, "events": ["*"], "headers": {}}),),
     problems=(
         "url_refused",
+        "unknown_macro",
         "unknown_event_type",
         "filter_invalid",
         "header_refused",

@@ -88,7 +88,7 @@ class TelegramDouble(Double):
 
     def chat(self, kind: ChatType, title: str) -> int:
         """Makes a chat in which the bot may write; its id, of the form that Telegram gives to such chats."""
-        n = len(self._chats) + 1
+        n = len(self._chats) + len(self._gone) + 1
         id_ = {"private": 700_000_000 + n, "group": -4_000_000_000 - n}.get(kind, -1_001_000_000_000 - n)
         self._chats[id_] = Chat(id_, kind, first_name=title) if kind == "private" else Chat(id_, kind, title=title)
         return id_
