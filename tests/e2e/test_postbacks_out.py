@@ -77,6 +77,19 @@ def test_a_post_sends_a_form_and_is_tried_again(shop: Shop, receiver: LedgerRece
     assert [one["request"]["body"] for one in attempts] == [first.body.decode().replace("abc123", "***")] * 2
 
 
+def test_what_is_called_may_say_the_key_again(shop: Shop, receiver: LedgerReceiver) -> None:
+    """The log shows its answer without it, as it shows the address."""
+    key = "k3y-that-nobody-sees"
+    echo = f"not here: /pb?key={key}&cid=c1".encode()
+    receiver.script("/pb", Answer(404, {"Link": f"</pb?key={key}>"}, echo), Answer(204))
+    hook = _postback(shop, receiver.url("/pb") + f"?key={key}&cid={{click_id}}", options={"method": "POST"})
+    event = _publish(shop, click_id="c1")
+    delivery = shop.delivery(shop.wait_delivery(event, hook, "succeeded")["id"])
+    assert key not in str(delivery)
+    first = delivery["attempts"][0]["response"]
+    assert (first["body"], first["headers"]["Link"]) == ("not here: /pb?key=***&cid=c1", "</pb?key=***>")
+
+
 def test_a_postback_is_conditional_by_its_filter(shop: Shop, receiver: LedgerReceiver) -> None:
     """What the filter does not take is not called for."""
     hook = _postback(shop, receiver.url("/pb?cid={click_id}"), filter='data.status == "approved"')

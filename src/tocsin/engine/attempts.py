@@ -210,6 +210,7 @@ class Attempts:
         reading: Reading | None
         if target.chat is None:
             reading = start.rejected
+            outcome, _ = understand(target, start.request, outcome)
             lane.ended(outcome)
             verdict = policy.Verdict(DeliveryState.FAILED)
             if reading is None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from tocsin.channels.chat import ChatAddress, Gone, Reading, Sent, Throttled
+from tocsin.channels.chat import Gone, Reading, Sent, Throttled
 from tocsin.clock import Millis
 from tocsin.engine.rendering import Target
 from tocsin.model import MASK, Outcome, OutcomeKind, Request
@@ -39,6 +39,8 @@ def understand(to: Target, request: Request, outcome: Outcome) -> tuple[Outcome,
     means. None: nothing was answered, or its channel is no chat; the schedule decides.
     """
     chat = to.chat
+    if to.postback is not None:
+        outcome = _without_credentials(outcome, to.postback.address.url, to.postback.address.shown)
     if chat is None:
         return outcome, None
     reading = None
@@ -52,7 +54,7 @@ def understand(to: Target, request: Request, outcome: Outcome) -> tuple[Outcome,
     elif reading is not None:
         kind = OutcomeKind.HTTP_ERROR if outcome.ok else outcome.kind
         outcome = replace(outcome, kind=kind, error=_reason(reading))
-    return _without_credentials(outcome, chat.address), reading
+    return _without_credentials(outcome, chat.address.url, chat.address.shown), reading
 
 
 def heed(to: Target, reading: Reading | None, pacer: Pacer, metrics: Metrics, now: Millis) -> Millis:
@@ -87,9 +89,9 @@ def _reason(reading: Reading) -> str | None:
     return reading.reason
 
 
-def _without_credentials(outcome: Outcome, address: ChatAddress) -> Outcome:
+def _without_credentials(outcome: Outcome, url: str, shown: str) -> Outcome:
     """Receivers, above all those that do not know the path, like to repeat it in their answers."""
-    hidden = _credentials(address.url, address.shown)
+    hidden = _credentials(url, shown)
     if hidden is None:
         return outcome
     found = hidden.search
