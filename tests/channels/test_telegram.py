@@ -460,7 +460,7 @@ def test_a_move_to_nowhere_is_none(there):
 @pytest.mark.parametrize(
     ("code", "description", "words"),
     [
-        (401, "Unauthorized", "token was revoked"),
+        (401, "Unauthorized", "token is wrong, or was revoked"),
         (404, "Not Found", "No bot has this token"),
         (403, "Forbidden: bot was blocked by the user", "The person has blocked the bot"),
         (403, "Forbidden: bot was kicked from the group chat", "removed from the chat"),

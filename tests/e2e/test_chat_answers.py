@@ -72,7 +72,7 @@ SLACK = {
 }
 
 TELEGRAM = {
-    "unauthorized": stopped("token was revoked"),
+    "unauthorized": stopped("token is wrong, or was revoked"),
     "not_found": stopped("no bot has this token"),
     "method_not_found": stopped("no bot has this token"),
     "bot_blocked": stopped("blocked the bot"),

@@ -49,7 +49,7 @@ STOPPED = (
 )
 # Whatever the description says.
 _WHOLE = {
-    401: "The bot's token was revoked. Set the new one",
+    401: "The bot's token is wrong, or was revoked. Set the right one",
     404: "No bot has this token: it is wrong, or was revoked. Set the right one",
 }
 GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "message identifier is not")

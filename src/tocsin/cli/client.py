@@ -122,7 +122,7 @@ class Client:
         lines = [
             f"  {fault.get('pointer', '')}: {fault.get('detail', '')}"
             for fault in problem.get("errors") or ()
-            if fault.get("detail") != problem.get("detail")
+            if not str(problem.get("detail")).endswith(str(fault.get("detail")))  # said already
         ]
         if problem["code"] == "account_required":
             lines.append("Here it is named with --account or TOCSIN_ACCOUNT.")

@@ -118,6 +118,8 @@ def create(
     _put(made, as_json=as_json)
     if made.get("secret"):
         say("The secret is shown this once.")
+    if made["channel"] == "email" and made.get("confirmed_at") is None:
+        say("A mail to this address asks whoever reads there; alerts begin once they have agreed.")
 
 
 @app.command

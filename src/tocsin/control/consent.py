@@ -96,5 +96,6 @@ def check_confirmed(settings: WebhookSettings) -> None:
     """Raises `Conflict` with `not_confirmed`."""
     if settings.unconfirmed:
         raise Conflict(
-            "whoever reads at its address has not agreed yet; its confirmation can be sent again", code="not_confirmed"
+            "whoever reads at its address has not agreed yet; to have the mail sent again, confirm without a code",
+            code="not_confirmed",
         )
