@@ -73,8 +73,8 @@ SLACK = {
 
 TELEGRAM = {
     "unauthorized": stopped("token is wrong, or was revoked"),
-    "not_found": stopped("no bot has this token"),
-    "method_not_found": stopped("no bot has this token"),
+    "not_found": stopped("No bot has this token"),
+    "method_not_found": stopped("No bot has this token"),
     "bot_blocked": stopped("blocked the bot"),
     "user_deactivated": stopped("no longer exists"),
     "cannot_initiate": stopped("never started the bot"),
@@ -103,7 +103,7 @@ TELEGRAM = {
     "edit_not_found": rejected("not found"),
     "cannot_edit": rejected("can't be edited"),
     "no_message_id": rejected("not specified"),
-    "too_many_requests": throttled("too fast"),
+    "too_many_requests": throttled("Too fast"),
     "internal_error": retried("Internal Server Error"),
     "bad_gateway": retried("Bad Gateway"),
     "unavailable": retried("503"),
