@@ -241,6 +241,12 @@ def test_a_summary_as_it_is_told() -> None:
     assert message.tone is Tone.FRAUD
 
 
+def test_a_span_that_no_window_has_is_not_told() -> None:
+    """What was brought in from last year is no flood of a year."""
+    long_ago = (CONVERSION, Millis(NOON - 365 * 86_400_000), conversion(0)[2])
+    assert told(count([long_ago, conversion(1)])).title == "2 alerts"
+
+
 def test_in_telegram_lines_begin_with_icons_and_in_german_money_is_german() -> None:
     """A summary follows the channel and the locale as every message does."""
     message = told(count([conversion(n) for n in range(1_200)]), "telegram", locale="de_DE")

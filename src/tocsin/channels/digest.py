@@ -30,6 +30,10 @@ _OFFENDERS = 3  # of each kind
 
 _LABEL = 60  # UTF-16 units
 
+# No window is open for longer, nor any night quiet. What spans more was told of later than it happened, such as activity
+# that was brought in from elsewhere; then a span of time says nothing of how pressing it is.
+_SPAN_S = 2 * 86_400
+
 _SENTENCES = "en"  # a span of time within a sentence is in the sentence's language, whatever figures are written in
 
 
@@ -83,8 +87,9 @@ class _Teller:
     def _title(self) -> tuple[str, str, Tone]:
         summary = self._summary
         alerts = "1 alert" if summary.count == 1 else f"{self._number(summary.count)} alerts"
-        if summary.count > 1:
-            alerts += f" in {wording.duration(max(1, ceil((summary.last_at - summary.first_at) / 1000)), _SENTENCES)}"
+        span_s = ceil((summary.last_at - summary.first_at) / 1000)
+        if summary.count > 1 and span_s <= _SPAN_S:
+            alerts += f" in {wording.duration(max(1, span_s), _SENTENCES)}"
         if summary.kind == "summary":
             return alerts, "📊", self._tone()
         if summary.over:
