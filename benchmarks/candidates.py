@@ -17,10 +17,10 @@ import httptools
 import pycurl
 import uvloop
 
-from tocsin.engine.connections import Connections
-from tocsin.engine.resolver import Resolver
-from tocsin.engine.sender import Sender, make_route
-from tocsin.engine.transfer import Transfer
+from tocsin.engine.sending.connections import Connections
+from tocsin.engine.sending.resolver import Resolver
+from tocsin.engine.sending.sender import Sender, make_route
+from tocsin.engine.sending.transfer import Transfer
 from tocsin.model import Outcome, Request
 from tocsin.security.guard import Guard
 

@@ -15,8 +15,8 @@ from tocsin.channels.compose import compose
 from tocsin.channels.occasion import Occasion
 from tocsin.channels.options import ChatOptions
 from tocsin.clock import Millis
-from tocsin.engine.mail_door import envelope
-from tocsin.engine.mail_server import Fate, MailServer
+from tocsin.engine.mail.door import envelope
+from tocsin.engine.mail.server import Fate, MailServer
 from tocsin.model import Request
 from tocsin.receiver.doubles import DiscordDouble, MailDouble, SlackDouble, TelegramDouble
 from tocsin.receiver.doubles.double import Double

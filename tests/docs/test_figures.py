@@ -19,7 +19,11 @@ from tocsin import app, config, profiles
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
-from tocsin.engine import departures, dispatcher, filter_text, filter_tokens, filters, ingest, lanes, policy, transfer
+from tocsin.engine import departures, dispatcher, ingest, lanes, policy
+from tocsin.engine.filtering import filters
+from tocsin.engine.filtering import text as filter_text
+from tocsin.engine.filtering import tokens as filter_tokens
+from tocsin.engine.sending import transfer
 from tocsin.model import TRANSITIONS, OutcomeKind
 from tocsin.profiles import patterns, schema_parts, schemas
 from tocsin.receiver.verify import TOLERANCE_S, Cause

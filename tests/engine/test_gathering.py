@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tocsin.clock import Millis
-from tocsin.engine.gathering import BEHIND_MS, EDIT_MS, NEVER, Digest, Plan, Queued, Rules, Standing, sort
-from tocsin.engine.quiet_hours import Quiet
+from tocsin.engine.gathering.quiet_hours import Quiet
+from tocsin.engine.gathering.sorting import BEHIND_MS, EDIT_MS, NEVER, Digest, Plan, Queued, Rules, Standing, sort
 from tocsin.model import DIGEST_TYPE, NOTICE_TYPE, AccountId, DeliveryId, EventId, WebhookId
 from tocsin.store.port import Claimed, DigestKind
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.site import Site
 from tests.support.waiting import until
-from tocsin.engine.knowledge_watch import KnowledgeWatch
+from tocsin.engine.activity.knowledge_watch import KnowledgeWatch
 from tocsin.triggers.knowledge import Knowledge
 
 

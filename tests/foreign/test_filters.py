@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.clock import parse_rfc3339
-from tocsin.engine.filters import EVENT_BUDGET_NS, FilterFailed, FilterInput, compile_filter
+from tocsin.engine.filtering.filters import EVENT_BUDGET_NS, FilterFailed, FilterInput, compile_filter
 from tocsin.errors import Invalid
 
 AT = parse_rfc3339("2026-01-01T05:06:07Z")

@@ -13,9 +13,9 @@ import pytest
 
 from tests.store.world import World
 from tests.support.mail import MailHost
-from tocsin.engine.mail_door import MailDoor
-from tocsin.engine.mail_server import MailServer
-from tocsin.engine.mailer import Mailer
+from tocsin.engine.mail.door import MailDoor
+from tocsin.engine.mail.mailer import Mailer
+from tocsin.engine.mail.server import MailServer
 from tocsin.model import Account, Notice, NoticeKind, Webhook, WebhookState
 from tocsin.security.links import Links
 from tocsin.store.port import WebhookEdit

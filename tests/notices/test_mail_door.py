@@ -16,11 +16,11 @@ from tocsin.channels import CHATS
 from tocsin.channels.chat import ChatAddress, Reading, Rejected, Retry, Sent, Stopped
 from tocsin.channels.message import Message, Tone
 from tocsin.clock import ManualClock
-from tocsin.engine.doors import Doors
-from tocsin.engine.mail_door import MAX_WAITING, MailDoor, envelope
-from tocsin.engine.mail_server import MailServer, MailTrouble
-from tocsin.engine.resolver import Resolver
-from tocsin.engine.sender import Sender
+from tocsin.engine.mail.door import MAX_WAITING, MailDoor, envelope
+from tocsin.engine.mail.server import MailServer, MailTrouble
+from tocsin.engine.sending.doors import Doors
+from tocsin.engine.sending.resolver import Resolver
+from tocsin.engine.sending.sender import Sender
 from tocsin.model import Outcome, OutcomeKind, Request
 from tocsin.security.guard import Guard
 

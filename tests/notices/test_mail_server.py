@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.notices.conftest import HASTY_S, PATIENT_S
 from tests.sender.certificates import Authority
 from tests.support.mail import DROP, HANG, MailHost
-from tocsin.engine.mail_server import Answer, Fate, MailServer, MailTrouble, on_the_wire
+from tocsin.engine.mail.server import Answer, Fate, MailServer, MailTrouble, on_the_wire
 from tocsin.errors import Misconfigured
 
 # The server here lets people log in without TLS on purpose: it is the client that must not.

@@ -9,7 +9,7 @@ import pytest
 
 from tests.notices.conftest import HASTY_S, Desk
 from tests.support.mail import DROP, HANG, MailHost
-from tocsin.engine.mailer import KEPT_MS
+from tocsin.engine.mail.mailer import KEPT_MS
 from tocsin.errors import Unavailable
 from tocsin.model import Notice, NoticeKind, WebhookState
 from tocsin.store.port import WebhookEdit

@@ -10,7 +10,7 @@ import pytest
 
 from tests.store.world import World
 from tocsin import ids
-from tocsin.engine.notice_mail import compose
+from tocsin.engine.mail.notices import compose
 from tocsin.model import Notice, NoticeKind, WebhookSettings
 
 HOSTILE = {

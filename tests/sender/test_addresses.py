@@ -22,9 +22,9 @@ from tests.sender.wire import (
     run,
 )
 from tests.support.waiting import until
-from tocsin.engine.answers import Route
-from tocsin.engine.sender import make_route
-from tocsin.engine.transfer import Transfer
+from tocsin.engine.sending.answers import Route
+from tocsin.engine.sending.sender import make_route
+from tocsin.engine.sending.transfer import Transfer
 from tocsin.errors import Invalid
 from tocsin.model import OutcomeKind
 from tocsin.security.guard import Guard

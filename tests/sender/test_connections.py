@@ -14,9 +14,9 @@ from tests.sender.wire import (
     request_to,
     run,
 )
-from tocsin.engine.connections import Connections
-from tocsin.engine.resolver import Resolver
-from tocsin.engine.sender import Sender
+from tocsin.engine.sending.connections import Connections
+from tocsin.engine.sending.resolver import Resolver
+from tocsin.engine.sending.sender import Sender
 from tocsin.model import OutcomeKind
 
 LOST, OK_KIND = OutcomeKind.CONNECTION_LOST, OutcomeKind.SUCCEEDED

@@ -7,8 +7,8 @@ import pytest
 
 from tests.sender.names import AAAA, HANG, A, NameServer, fixed
 from tests.sender.wire import run
-from tocsin.engine import resolver as module
-from tocsin.engine.resolver import ResolveFailed, Resolver
+from tocsin.engine.sending import resolver as module
+from tocsin.engine.sending.resolver import ResolveFailed, Resolver
 from tocsin.errors import Misconfigured
 
 

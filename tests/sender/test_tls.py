@@ -10,8 +10,8 @@ import pytest
 from tests.sender.certificates import Authority
 from tests.sender.names import NameServer, fixed
 from tests.sender.wire import OK, RawServer, always, loopback_guard, open_sender, outcome_of, request_to, run
-from tocsin.engine.resolver import Resolver
-from tocsin.engine.sender import Sender
+from tocsin.engine.sending.resolver import Resolver
+from tocsin.engine.sending.sender import Sender
 from tocsin.errors import Misconfigured
 from tocsin.model import OutcomeKind
 

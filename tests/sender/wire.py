@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import uvloop
 
-from tocsin.engine.resolver import Resolver
-from tocsin.engine.sender import Sender
+from tocsin.engine.sending.resolver import Resolver
+from tocsin.engine.sending.sender import Sender
 from tocsin.model import Outcome, Request
 from tocsin.security.guard import Guard
 

@@ -13,7 +13,7 @@ from tocsin.clock import Millis
 from tocsin.config import Settings
 from tocsin.control.actor import SYSTEM
 from tocsin.control.webhook_bodies import NewWebhook
-from tocsin.engine.activities import NewItem, Taken
+from tocsin.engine.activity.activities import NewItem, Taken
 from tocsin.model import Account, AccountId, Event, Webhook
 from tocsin.store.port import EventFilter, NewActivity, Page, TriggerAsk
 from tocsin.triggers.activity import Activity, Kind

@@ -10,10 +10,10 @@ import pytest
 
 from tests.triggers.house import House, item
 from tocsin.clock import Millis
-from tocsin.engine import backtest
-from tocsin.engine.activities import NewItem
-from tocsin.engine.backtest import AlertBacktest, Backtests
-from tocsin.engine.filters import compile_filter
+from tocsin.engine.activity import backtest
+from tocsin.engine.activity.activities import NewItem
+from tocsin.engine.activity.backtest import AlertBacktest, Backtests
+from tocsin.engine.filtering.filters import compile_filter
 from tocsin.errors import NotFound
 from tocsin.triggers.activity import Kind
 from tocsin.triggers.rules import alerts, offers

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.triggers.house import House, item
-from tocsin.engine.activities import NewItem, Taken
+from tocsin.engine.activity.activities import NewItem, Taken
 from tocsin.model import AccountId
 from tocsin.triggers.activity import Kind
 from tocsin.triggers.context import Context

@@ -10,7 +10,7 @@ import pytest
 from tests.triggers.house import House, item
 from tocsin.clock import Millis
 from tocsin.control.actor import SYSTEM
-from tocsin.engine.activities import Taken
+from tocsin.engine.activity.activities import Taken
 from tocsin.errors import Conflict, Defect, Invalid, NotFound, Unavailable
 from tocsin.model import AccountId
 from tocsin.store.port import Page, TriggerWrite, Unstorable
@@ -309,7 +309,7 @@ async def test_a_server_that_stops_finishes_what_it_took_and_takes_nothing_more(
 
 async def test_when_too_much_waits_publishers_are_told_to_come_again(house: House, monkeypatch: pytest.MonkeyPatch):
     """Nothing of the request is taken."""
-    monkeypatch.setattr("tocsin.engine.activities._MAX_WAITING", 0)
+    monkeypatch.setattr("tocsin.engine.activity.activities._MAX_WAITING", 0)
     with pytest.raises(Unavailable) as refused:
         await house.post(item())
     assert refused.value.code == "overloaded"

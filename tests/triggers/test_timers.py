@@ -222,7 +222,7 @@ async def test_another_time_zone_is_told_and_another_name_is_not(house: House):
 @pytest.mark.usefixtures("opening")
 async def test_a_start_makes_up_for_the_accounts_that_lack_it(house: House, monkeypatch: pytest.MonkeyPatch):
     """Those that have it are not touched, however many there are."""
-    monkeypatch.setattr("tocsin.engine.openings._ACCOUNTS", 2)
+    monkeypatch.setattr("tocsin.engine.activity.openings._ACCOUNTS", 2)
     # Of a dialect that wants nothing of its own accord: the start that opened the house may not be over yet.
     accounts = [await house.world.account(profile="visits") for _ in range(5)]
     _want(house, "daily_summary")

@@ -18,7 +18,7 @@ from tocsin.api.services import Services
 from tocsin.api.wire import ActivityIdText, EventIdText
 from tocsin.clock import Millis
 from tocsin.control.values import ExternalId, Instant, millis
-from tocsin.engine.activities import NewItem, Taken
+from tocsin.engine.activity.activities import NewItem, Taken
 from tocsin.errors import Fault, NotFound, Unavailable
 from tocsin.faults import Open, faults_of, invalid
 from tocsin.model import AccountId

@@ -12,7 +12,7 @@ from tocsin.api.operations import Access, Answer, Call, Reply, operation
 from tocsin.api.wire import EXAMPLE_NUMBER, AlertIdText, Instant, PageQuery
 from tocsin.clock import Millis, rfc3339
 from tocsin.control.alerts import NewAlert
-from tocsin.engine.backtest import AlertBacktest
+from tocsin.engine.activity.backtest import AlertBacktest
 from tocsin.triggers.rules import alerts
 from tocsin.triggers.rules.alerts import Alert, Metric, Op, Watch
 

@@ -21,7 +21,7 @@ from tocsin.api.problems import RETRY_AFTER_S, RawHeaders, problem
 from tocsin.api.requests import Receive, Scope, Send, header
 from tocsin.api.services import Services
 from tocsin.control.actor import Principal
-from tocsin.engine.activities import NewItem, Taken
+from tocsin.engine.activity.activities import NewItem, Taken
 from tocsin.errors import Malformed, NotFound, TocsinError
 from tocsin.model import AccountId, KeyId
 from tocsin.triggers.activity import Kind

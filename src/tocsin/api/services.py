@@ -26,8 +26,8 @@ from tocsin.telemetry import Metrics
 
 if TYPE_CHECKING:
     from tocsin.control import Control
-    from tocsin.engine.activities import Activities
-    from tocsin.engine.backtest import Backtests
+    from tocsin.engine.activity.activities import Activities
+    from tocsin.engine.activity.backtest import Backtests
     from tocsin.engine.directory import Directory
     from tocsin.engine.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest

@@ -10,7 +10,7 @@ from tocsin.api.wire import EventIdText, Instant, WebhookIdText
 from tocsin.clock import Millis, rfc3339
 from tocsin.control.webhook_bodies import Filter, Patterns
 from tocsin.control.webhook_checks import check_events
-from tocsin.engine.filters import compile_filter
+from tocsin.engine.filtering.filters import compile_filter
 from tocsin.errors import Fault, Invalid
 from tocsin.model import WebhookId
 

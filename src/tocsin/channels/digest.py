@@ -30,8 +30,8 @@ _OFFENDERS = 3  # of each kind
 
 _LABEL = 60  # UTF-16 units
 
-# No window is open for longer, nor any night quiet. What spans more was told of later than it happened, such as activity
-# that was brought in from elsewhere; then a span of time says nothing of how pressing it is.
+# No window is open for longer, nor any night quiet. What spans more was told of later than it happened, such as
+# activity that was brought in from elsewhere; then a span of time says nothing of how pressing it is.
 _SPAN_S = 2 * 86_400
 
 _SENTENCES = "en"  # a span of time within a sentence is in the sentence's language, whatever figures are written in

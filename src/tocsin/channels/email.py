@@ -1,7 +1,7 @@
 """E-mail: each alert a mail of its own, to one address whose owner has agreed.
 
 A mail's request has the method ``MAIL``. Its body is the mail but for what only the operator's mail server decides;
-its headers stand before those of the body, where the Message-ID still lacks its domain (see `engine.mail_door`).
+its headers stand before those of the body, where the Message-ID still lacks its domain (see `engine.mail.door`).
 """
 
 import re

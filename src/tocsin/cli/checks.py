@@ -20,8 +20,8 @@ import msgspec
 
 from tocsin import app, ids, profiles
 from tocsin.config import Settings
-from tocsin.engine.mail_server import MailServer, MailTrouble
-from tocsin.engine.resolver import ResolveFailed, Resolver
+from tocsin.engine.mail.server import MailServer, MailTrouble
+from tocsin.engine.sending.resolver import ResolveFailed, Resolver
 from tocsin.errors import Misconfigured
 from tocsin.security.vault import KEY_BYTES
 

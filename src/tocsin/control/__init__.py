@@ -20,12 +20,12 @@ from tocsin.control.postback_tokens import PostbackTokenControl
 from tocsin.control.readers import ReaderControl
 from tocsin.control.visitors import VisitorControl
 from tocsin.control.webhooks import WebhookControl
-from tocsin.engine.activities import Activities
+from tocsin.engine.activity.activities import Activities
+from tocsin.engine.activity.openings import Openings
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.health import Outbox
-from tocsin.engine.openings import Openings
-from tocsin.engine.resolver import Resolver
+from tocsin.engine.sending.resolver import Resolver
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
 from tocsin.security.links import Links

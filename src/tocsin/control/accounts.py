@@ -12,9 +12,9 @@ from tocsin.control.actor import Actor
 from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
 from tocsin.control.values import Email, ExternalId, Name, check_timezone
+from tocsin.engine.activity.openings import Openings
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
-from tocsin.engine.openings import Openings
 from tocsin.errors import Fault, Forbidden, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import Account, AccountId

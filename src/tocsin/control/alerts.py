@@ -11,7 +11,7 @@ from tocsin import ids
 from tocsin.clock import Clock, Millis
 from tocsin.control.actor import Actor
 from tocsin.control.values import Name
-from tocsin.engine.activities import Activities
+from tocsin.engine.activity.activities import Activities
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import AccountId

@@ -10,7 +10,7 @@ from msgspec import Meta
 from tocsin.clock import Clock, Millis
 from tocsin.control.actor import Actor
 from tocsin.control.values import Line, Name, check_timezone
-from tocsin.engine.activities import Activities
+from tocsin.engine.activity.activities import Activities
 from tocsin.errors import Fault, Invalid, NotFound
 from tocsin.model import AccountId
 from tocsin.store.port import Triggers

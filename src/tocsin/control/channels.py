@@ -12,7 +12,7 @@ from tocsin.channels.wording import check_locale
 from tocsin.control import webhook_checks as checks
 from tocsin.control.values import check_timezone
 from tocsin.engine.directory import AccountView, takes
-from tocsin.engine.resolver import Resolver
+from tocsin.engine.sending.resolver import Resolver
 from tocsin.errors import Fault, Invalid, url_refused
 from tocsin.faults import faults_of
 from tocsin.model import CHANNEL_NAMES, STANDARD

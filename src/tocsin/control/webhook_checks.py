@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tocsin.engine.directory import AccountView
-from tocsin.engine.resolver import ResolveFailed, Resolver
+from tocsin.engine.sending.resolver import ResolveFailed, Resolver
 from tocsin.errors import Fault, Invalid
 from tocsin.model import WebhookSettings
 from tocsin.nearest import did_you_mean

@@ -21,9 +21,9 @@ from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
 from tocsin.engine.dispatcher import Dispatcher
-from tocsin.engine.filters import compile_filter
+from tocsin.engine.filtering.filters import compile_filter
 from tocsin.engine.rendering import masked, message, render, shown_url
-from tocsin.engine.resolver import Resolver
+from tocsin.engine.sending.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import (

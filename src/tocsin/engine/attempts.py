@@ -19,14 +19,14 @@ from tocsin.channels.chat import Gone, Moved, Reading, Rejected, Sent, Stopped, 
 from tocsin.clock import Clock, Millis
 from tocsin.engine import policy
 from tocsin.engine.directory import AccountView, Directory
-from tocsin.engine.doors import Door
-from tocsin.engine.gatherer import Gatherer
-from tocsin.engine.gathering import Ending
+from tocsin.engine.gathering.gatherer import Gatherer
+from tocsin.engine.gathering.sorting import Ending
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane
 from tocsin.engine.paces import Share
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import Target, kept_body, masked, render
+from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import Settler
 from tocsin.errors import Invalid, NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from tocsin import failpoints
 from tocsin.clock import Clock, Millis
-from tocsin.engine.gatherer import Gatherer
-from tocsin.engine.gathering import Queued
+from tocsin.engine.gathering.gatherer import Gatherer
+from tocsin.engine.gathering.sorting import Queued
 from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
 from tocsin.errors import TocsinError, Unavailable
 from tocsin.model import DIGEST_TYPE, WebhookId

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tocsin import errors, ids
-from tocsin.engine.filters import Filter, compile_filter
+from tocsin.engine.filtering.filters import Filter, compile_filter
 from tocsin.engine.rendering import Target, target
 from tocsin.errors import Invalid, ProfileMissing
 from tocsin.model import OWN_TYPES, Account, AccountId, Webhook, WebhookId, WebhookSecrets, WebhookState

@@ -19,11 +19,11 @@ from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
 from tocsin.engine.claims import Claims
 from tocsin.engine.directory import Directory, WebhookView
-from tocsin.engine.doors import Door
-from tocsin.engine.gatherer import Gatherer
+from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
 from tocsin.engine.lanes import FOREVER, Lane, Rotation
 from tocsin.engine.paces import Paces, Share
+from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import MAX_WAITING, Settler
 from tocsin.errors import NotFound, ProfileMissing, Unavailable
 from tocsin.ids import IdSource

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tocsin.channels import CHATS
 from tocsin.clock import Millis
-from tocsin.engine.gathering import Memory
+from tocsin.engine.gathering.sorting import Memory
 from tocsin.engine.paces import Share
 from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
 from tocsin.store.port import Claimed

@@ -9,10 +9,10 @@ from tocsin.channels.chat import Moved, Reading, Stopped, Throttled
 from tocsin.clock import Clock, Millis
 from tocsin.engine.directory import Directory, WebhookView, takes
 from tocsin.engine.dispatcher import Dispatcher
-from tocsin.engine.doors import Door
 from tocsin.engine.health import Caretaker
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import kept_body, masked, render
+from tocsin.engine.sending.doors import Door
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import (

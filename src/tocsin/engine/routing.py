@@ -7,7 +7,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.engine.directory import AccountView, WebhookView, takes
-from tocsin.engine.filters import FilterFailed, FilterInput, compile_filter
+from tocsin.engine.filtering.filters import FilterFailed, FilterInput, compile_filter
 from tocsin.errors import Invalid
 from tocsin.model import Webhook, WebhookId, WebhookState
 

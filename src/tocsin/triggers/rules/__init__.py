@@ -1,8 +1,8 @@
 """What counts and what fires, by kind of activity: which rules there are, and in which order they look at one.
 
 Promises: a rule is a pure function over what is remembered; it changes that, says what occurred, or refuses the
-activity by raising `errors.Rejected`. Leaves out: how its changes are kept (`engine.activities`), what a dialect makes
-of them (`firing`).
+activity by raising `errors.Rejected`. Leaves out: how its changes are kept (`engine.activity`), what a dialect makes of
+them (`firing`).
 """
 
 from collections.abc import Callable, Mapping

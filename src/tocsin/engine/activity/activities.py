@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tocsin.clock import Clock, Millis
-from tocsin.engine.activity_parts import Firing, Part
-from tocsin.engine.activity_work import Change, NewItem, Posted, Posting, Taken, Work
+from tocsin.engine.activity.parts import Firing, Part
+from tocsin.engine.activity.work import Change, NewItem, Posted, Posting, Taken, Work
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
 from tocsin.errors import Defect, Invalid, NotFound, Rejected, TocsinError, Unavailable

@@ -17,10 +17,10 @@ from functools import lru_cache
 import certifi
 from msgspec import structs
 
-from tocsin.engine.answers import Route, seconds
-from tocsin.engine.connections import Connections
-from tocsin.engine.resolver import ResolveFailed, Resolver, normal_ip
-from tocsin.engine.transfer import Transfer
+from tocsin.engine.sending.answers import Route, seconds
+from tocsin.engine.sending.connections import Connections
+from tocsin.engine.sending.resolver import ResolveFailed, Resolver, normal_ip
+from tocsin.engine.sending.transfer import Transfer
 from tocsin.errors import Invalid, Misconfigured
 from tocsin.model import Outcome, OutcomeKind, Request
 from tocsin.security.guard import MAX_URL, Address, Guard

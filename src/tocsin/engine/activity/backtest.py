@@ -14,7 +14,7 @@ import msgspec
 
 from tocsin.clock import Clock, Millis
 from tocsin.engine.directory import Directory, takes
-from tocsin.engine.filters import Filter, FilterFailed, FilterInput
+from tocsin.engine.filtering.filters import Filter, FilterFailed, FilterInput
 from tocsin.model import AccountId, Event, EventId
 from tocsin.store.port import EventFilter, NewActivity, Page, Records, TriggerAsk, Triggers
 from tocsin.triggers.activity import Activity, ActivityId, Kind

@@ -6,7 +6,7 @@ from tocsin.channels.letter import letter
 from tocsin.channels.limits import clean, cut
 from tocsin.channels.mail_address import write_mailto
 from tocsin.channels.message import Line, Link, Message, Span, Tone
-from tocsin.engine.mail_door import envelope
+from tocsin.engine.mail.door import envelope
 from tocsin.model import Account, Notice, Request, Webhook
 from tocsin.security.links import CONFIRM_FOR_MS, Links
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from tocsin.channels.summary import Summary
 from tocsin.clock import Millis
-from tocsin.engine.quiet_hours import Quiet
+from tocsin.engine.gathering.quiet_hours import Quiet
 from tocsin.model import DIGEST_TYPE, NOTICE_TYPE, DeliveryId, DeliveryState, EventId
 from tocsin.store.port import Claimed, DigestKind
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pycurl
 
-from tocsin.engine import answers
-from tocsin.engine.answers import Route
+from tocsin.engine.sending import answers
+from tocsin.engine.sending.answers import Route
 from tocsin.model import Outcome, OutcomeKind, Request
 
 # CONTRACT §8: at most this much of an answer's body is read.

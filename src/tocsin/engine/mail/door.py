@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 from tocsin.channels.mail_address import read_mailto
 from tocsin.clock import Clock, Millis
-from tocsin.engine.mail_server import Answer, Fate, MailConnection, MailServer, MailTrouble
+from tocsin.engine.mail.server import Answer, Fate, MailConnection, MailServer, MailTrouble
 from tocsin.model import Outcome, OutcomeKind, Request
 
 # Mail servers often let one client have few connections at once; with two, a slow mail does not hold up the others.

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from tocsin.clock import Clock, Millis
-from tocsin.engine.activities import Activities
-from tocsin.engine.activity_work import Tick
+from tocsin.engine.activity.activities import Activities
+from tocsin.engine.activity.work import Tick
 from tocsin.errors import Unavailable
 from tocsin.ids import show
 from tocsin.store.port import Timer, Triggers

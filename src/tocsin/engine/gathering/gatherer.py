@@ -1,4 +1,4 @@
-"""Gathers what is claimed for chats and mail: decides with `gathering`, counts with `summary`, writes, and remembers.
+"""Gathers what is claimed for chats and mail: decides with `sorting`, counts with `summary`, writes, and remembers.
 
     claimed ──▶ sort ──▶ count ──▶ store: window, members, digests in one transaction ──▶ what is sent now
 
@@ -17,7 +17,8 @@ from tocsin.channels.options import ChatOptions
 from tocsin.channels.summary import Summary, decode
 from tocsin.clock import Clock, Millis
 from tocsin.engine.directory import AccountView, Directory, WebhookView, takes
-from tocsin.engine.gathering import (
+from tocsin.engine.gathering.quiet_hours import Quiet, parse
+from tocsin.engine.gathering.sorting import (
     EDIT_MS,
     NEVER,
     Digest,
@@ -30,7 +31,6 @@ from tocsin.engine.gathering import (
     sort,
 )
 from tocsin.engine.lanes import Lane
-from tocsin.engine.quiet_hours import Quiet, parse
 from tocsin.errors import Conflict, Unavailable
 from tocsin.ids import IdSource
 from tocsin.model import DIGEST_TYPE, DeliveryId, DeliveryState

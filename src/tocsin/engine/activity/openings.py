@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from tocsin.clock import Clock
-from tocsin.engine.activities import Activities
-from tocsin.engine.activity_parts import Firing
+from tocsin.engine.activity.activities import Activities
+from tocsin.engine.activity.parts import Firing
 from tocsin.errors import TocsinError, Unavailable
 from tocsin.ids import show
 from tocsin.model import Account

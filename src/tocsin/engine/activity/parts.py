@@ -9,7 +9,7 @@ import msgspec
 
 from tocsin import ids
 from tocsin.clock import Millis
-from tocsin.engine.activity_work import Change, Posted, Tick, Work
+from tocsin.engine.activity.work import Change, Posted, Tick, Work
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import AccountView
 from tocsin.engine.ingest import KEPT_VISITOR_CHARS

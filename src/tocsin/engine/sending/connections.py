@@ -14,7 +14,7 @@ from math import ceil
 
 import pycurl
 
-from tocsin.engine.transfer import Transfer, common_options
+from tocsin.engine.sending.transfer import Transfer, common_options
 
 # One turn's slice. A handshake's step costs up to a millisecond and is not divided.
 _SLICE_S = 0.002

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tocsin.engine.filter_tokens import Token, decoded, refuse, tokens
+from tocsin.engine.filtering.tokens import Token, decoded, refuse, tokens
 from tocsin.profiles import patterns
 
 MAX_DEPTH = 24  # of brackets; the library's own parser stops at 96

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from tocsin.engine.mail_door import MailDoor
-from tocsin.engine.sender import Sender
+from tocsin.engine.mail.door import MailDoor
+from tocsin.engine.sending.sender import Sender
 from tocsin.model import Outcome, Request
 
 

@@ -14,9 +14,9 @@ import cel
 import msgspec
 
 from tocsin.clock import Millis
-from tocsin.engine import filter_text
-from tocsin.engine.filter_text import Place, Reading
-from tocsin.engine.filter_tokens import refuse
+from tocsin.engine.filtering import text as filter_text
+from tocsin.engine.filtering.text import Place, Reading
+from tocsin.engine.filtering.tokens import refuse
 
 # The longest that one filter may take on one event, and all filters on one event. By the figures below, which are worst
 # cases measured on common-expression-language 0.10 (one core at 3 GHz): of 40,000 filters and events searched at random

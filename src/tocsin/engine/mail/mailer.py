@@ -19,10 +19,10 @@ from urllib.parse import unquote
 from tocsin import failpoints, ids, profiles
 from tocsin.channels.mail_address import SCHEME
 from tocsin.clock import Clock, Millis
-from tocsin.engine.confirmation_mail import asks
-from tocsin.engine.mail_door import MailDoor
-from tocsin.engine.mail_server import Answer, Fate, MailTrouble, on_the_wire
-from tocsin.engine.notice_mail import compose
+from tocsin.engine.mail.confirmations import asks
+from tocsin.engine.mail.door import MailDoor
+from tocsin.engine.mail.notices import compose
+from tocsin.engine.mail.server import Answer, Fate, MailTrouble, on_the_wire
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.ids import IdSource
 from tocsin.model import Account, Notice, NoticeId, NoticeKind, Webhook, WebhookState
