@@ -3,4 +3,7 @@
 Promises: an event answered is durable with its deliveries; each delivery ends once; one webhook's trouble stays its
 own; memory does not grow with the backlog. Leaves out: who may ask (api), what people configure (control), and how
 rows are kept (store).
+
+    ingest, activity ─▶ routing (filtering) ─▶ departures, fanout ─▶ dispatcher, lanes, claims ─▶ attempts ─▶ settler
+                                                     gathering: chats and mail ─┘      sending, mail ─┘  └─▶ health
 """
