@@ -107,7 +107,7 @@ full = st.sampled_from(range(len(FULL))).map(FULL.__getitem__)
 
 def for_any_message(test):
     """Runs a test of a message with the full ones and with many that are made up."""
-    return settings(max_examples=100, deadline=None)(given(messages | full)(test))
+    return settings(max_examples=100)(given(messages | full)(test))
 
 
 def answer(status: int, body: str | bytes = b"", **headers: str) -> Outcome:

@@ -270,7 +270,7 @@ def _bent(example: Any, draw: Any) -> Any:
     return example
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     which=st.sampled_from([*EVERY, ("standard", "own.type"), ("standard", NOTICE_TYPE)]),
     channel=st.sampled_from(CHANNELS),

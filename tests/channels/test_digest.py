@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.messages import as_text, occasion
@@ -89,7 +89,6 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(EVENTS, st.lists(st.integers(0, 30), max_size=4), st.booleans())
 def test_any_cut_gives_the_same_summary(events: list[Event], cuts: list[int], stored: bool) -> None:  # noqa: FBT001 - hypothesis gives it
     """Counted at once, or in pieces that are merged in turn, also after having been stored: it is the same."""
@@ -107,7 +106,6 @@ def test_any_cut_gives_the_same_summary(events: list[Event], cuts: list[int], st
     assert decode(whole.encoded()) == whole
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_the_numbers_are_those_of_a_recount(events: list[Event]) -> None:
     """Counts by type, sums by currency, first and last: as somebody finds them who reads every event again."""

@@ -144,7 +144,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=_json, other=_json, kind=st.sampled_from(list(Kind)), locale=st.sampled_from(LOCALES))
 def test_whatever_is_read_can_be_written(value: Any, other: Any, kind: Kind, locale: str) -> None:
     """Of any JSON, in any kind: it is left out, or it is one clean line."""

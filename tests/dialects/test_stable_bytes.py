@@ -67,7 +67,7 @@ def test_the_example_of_every_type(node: Node, profile_name: str) -> None:
 
 
 @pytest.mark.parametrize("profile_name", names())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     draw=st.data(),
     extra=_extras,

@@ -85,7 +85,7 @@ _data = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=_data, name=_texts, external_id=st.none() | st.from_regex(r"\A[A-Za-z0-9_.:-]{1,12}\Z"))
 def test_every_body_passes_through_javascript(
     dialects: Mapping[str, Profile],

@@ -26,7 +26,7 @@ def _tried(raw: bytes) -> tuple[bytes | None, Malformed | Invalid | None]:
 # --- what is taken ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(value=values, style=styles)
 def test_any_value_comes_out_as_javascript_writes_it(node: Any, value: Any, style: dict[str, Any]) -> None:
     """Whatever the publisher's style, the bytes are JavaScript's own, once and for all."""
@@ -38,7 +38,7 @@ def test_any_value_comes_out_as_javascript_writes_it(node: Any, value: Any, styl
     assert repr(parsed) == repr(orjson.loads(written))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(value=values | st.floats())
 @example(value={"n": math.inf})
 @example(value=[-math.inf, math.nan])
@@ -54,7 +54,7 @@ def test_what_is_called_stable_needs_no_second_look(value: Any) -> None:
 number_texts = st.from_regex(r"\A-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?\Z")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(text=number_texts)
 def test_any_spelling_of_a_number_is_taken_as_javascript_writes_it_or_refused(node: Any, text: str) -> None:
     """A number comes out in ECMAScript's form, or it is refused for being an unsafe integer or infinite."""
@@ -68,14 +68,14 @@ def test_any_spelling_of_a_number_is_taken_as_javascript_writes_it_or_refused(no
         assert written == node.reparse(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(number=floats)
 def test_a_double_is_written_as_javascript_does(node: Any, number: float) -> None:
     """`ecmascript_number` covers all doubles, not only those that it is needed for."""
     assert ecmascript_number(number) == node.reparse(repr(number).encode())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     value=values,
     position=st.integers(0, 400),

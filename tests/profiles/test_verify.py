@@ -96,7 +96,7 @@ _data = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=_data, raw_key=st.binary(min_size=24, max_size=64), position=st.integers(0, 10**6), bit=st.integers(0, 7))
 @vendors
 def test_one_flipped_bit_is_refused(

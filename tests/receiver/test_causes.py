@@ -426,7 +426,7 @@ _visible = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
 
 
 @pytest.mark.parametrize("kind", ALL)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(event=_events, raw=st.binary(min_size=24, max_size=64), text=_visible, place=st.integers(0, 10**6),
        change=st.integers(1, 255))  # fmt: skip
 def test_one_changed_byte_is_refused(

@@ -251,7 +251,5 @@ def test_the_life_of_deliveries(name: str):
     machine = type("Machine", (DeliveryLife,), {"store": name})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

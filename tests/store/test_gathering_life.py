@@ -161,7 +161,5 @@ def test_the_life_of_gathered_deliveries(name: str):
     machine = type("Machine", (Gathering,), {"store": name})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

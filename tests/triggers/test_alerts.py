@@ -237,7 +237,7 @@ class Oracle:
         self.look(at)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     op=st.sampled_from([">", "<"]),
     threshold=st.integers(0, 4),
@@ -257,7 +257,7 @@ def test_it_fires_as_by_looking_at_every_slot(op: str, threshold: int, cooldown:
     assert len(watch.slots) <= alerts.SLOTS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps=st.lists(st.integers(0, 30_000), max_size=15), threshold=st.integers(1, 4))
 def test_the_timer_tells_when_silence_fires(steps: list[int], threshold: int) -> None:
     """Advancing to that instant fires then, and one millisecond less does not."""

@@ -167,7 +167,7 @@ def test_a_budget_of_nothing_is_none() -> None:
     assert account.spend(1) == []
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     amounts=st.lists(st.tuples(st.integers(-300, 4000), st.integers(0, 12)), min_size=1, max_size=25),
     percents=st.sets(st.integers(1, 200), min_size=1, max_size=4),

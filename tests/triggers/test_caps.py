@@ -148,7 +148,7 @@ PLACES = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     place=st.sampled_from(PLACES),
     minutes=st.lists(st.integers(-2 * 1440, 3 * 1440), min_size=1, max_size=25).map(sorted),
@@ -185,7 +185,7 @@ def test_counts_equal_a_recount_and_a_cap_fires_once_a_window_and_limit(place, m
     assert set(fired.values()) <= {1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(hours=st.lists(st.integers(0, 24 * 9), min_size=1, max_size=30))
 def test_in_any_order_nothing_is_uncounted(hours) -> None:
     """What is late is in the open window; a plain model of the rule says which."""

@@ -261,7 +261,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     kind=st.sampled_from(list(Kind)),
     over=st.dictionaries(st.sampled_from(_keys()), _ANYTHING, max_size=6),

@@ -182,7 +182,6 @@ async def _outcome(house: House, account_id: AccountId, results: Sequence[Any]) 
 
 
 BOUNDS: dict[str, Any] = {
-    "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 

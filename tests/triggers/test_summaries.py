@@ -176,7 +176,7 @@ def test_a_midnight_that_was_set_in_the_zone_before_waits_for_the_new_one() -> N
     assert summed(days.until("2026-06-02T04:00:00Z")) == [("2026-06-01", 0, 0, 0)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seen=st.lists(
         st.tuples(

@@ -49,7 +49,7 @@ def expected(kind: WindowKind, instant: Millis, zone: ZoneInfo) -> tuple[Millis,
         shown = after
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     zone=st.sampled_from(ZONES),
     kind=st.sampled_from(KINDS),
@@ -73,7 +73,7 @@ def changes(zone: ZoneInfo) -> list[int]:
     return [place * step for place in range(len(offsets) - 1) if offsets[place] != offsets[place + 1]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), zone=st.sampled_from(ZONES), kind=st.sampled_from(KINDS))
 def test_around_every_change_of_the_clocks(data: st.DataObject, zone: str, kind: WindowKind) -> None:
     """Near a change of the offset, where days are short, long, skipped or repeated, the windows are still right."""
@@ -83,7 +83,7 @@ def test_around_every_change_of_the_clocks(data: st.DataObject, zone: str, kind:
     assert (found.start, found.end) == expected(kind, instant, ZoneInfo(zone))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     zone=st.sampled_from(ZONES),
     kind=st.sampled_from(KINDS),

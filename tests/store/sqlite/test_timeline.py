@@ -35,7 +35,7 @@ STEPS = st.lists(
     count=st.integers(1, 400),
     unmerged=st.sets(st.integers(0, 4_000), max_size=20),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_chunks_hold_what_was_put_into_them(steps, before, least, count, unmerged):
     """However ids come and go, late, twice or in order, each account has its own, once, and chunks do not overlap."""
     with tempfile.TemporaryDirectory() as directory:
