@@ -177,7 +177,7 @@ class Account(Memory):
             yield from self.wait_until(now, dict(rules.TICKS))
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(story=_stories())
 def test_what_activity_fires_fits_its_type(story: Any, knowledge: Knowledge):
     """Every event is stable JSON that its schema takes; none that can be made is left out."""
@@ -197,7 +197,7 @@ def test_stories_reach_every_occurrence(knowledge: Knowledge):
     """Else the test above would pass without looking."""
     seen: set[str] = set()
 
-    @settings(max_examples=150, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(story=_stories())
     def look(story: Any) -> None:
         seen.update(occurrence.name for occurrence in Account().tell(story, knowledge))
