@@ -1,0 +1,260 @@
+"""What writes: the hot path in sets that share a commit, everything else in transactions of its own.
+
+`together`: calls become jobs in a queue. A committer takes all that wait, runs them in one transaction and answers them
+once it is durable; what comes meanwhile is the next transaction. Nobody waits on purpose, and the more there is to do
+the more each commit is shared. A transaction first runs bare. If a job raises, all is rolled back and run again, each
+job behind a savepoint, so that it fails alone.
+
+`alone`: one job, one transaction, beside all others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+
+from tocsin import failpoints
+from tocsin.errors import Unavailable
+from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.errors import CONTENTION, ROW_ERRORS, is_resource_error, translate
+from tocsin.store.postgres.statements import statements
+
+T = TypeVar("T")
+
+_OWNER = statements("owner")
+
+log = logging.getLogger(__name__)
+
+# Rows of one transaction, about: some 50 ms of work. Beyond some hundreds a row costs no less, and all that come later
+# wait for the whole.
+_MAX_ROWS = 4_000
+
+# A transaction that was given up because another stood in its way is run again so many times, each time a little later.
+_ROUNDS = 5
+_PAUSE_S = 0.01
+
+
+class WritingDatabase(Database):
+    """A connection within a transaction that writes."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self.fenced = (
+            False  # whether what runs now can be undone by itself: what may fail in part, may be tried in parts
+        )
+        self._epoch: int | None = None
+
+    async def own(self, epoch: int) -> None:
+        """Raises `Unavailable` unless `epoch` is the owner's; it stays so until the end of the transaction."""
+        if self._epoch is None:
+            self._epoch = await self.value(_OWNER["epoch"])
+        if epoch != self._epoch:
+            raise Unavailable(f"epoch {epoch} has ended; the owner's is {self._epoch}", code="not_owner")
+
+
+Run = Callable[[WritingDatabase], Awaitable[T]]
+
+
+class _Job(Generic[T]):
+    __slots__ = ("answer", "error", "future", "ingests", "rows", "run")
+
+    def __init__(self, run: Run[T], future: asyncio.Future[T], rows: int, ingests: bool) -> None:  # noqa: FBT001 - a record
+        self.run = run
+        self.future = future
+        self.rows = rows
+        self.ingests = ingests
+        self.answer: T | None = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """Runs jobs until it is closed."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: list[_Job[Any]] = []
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._committer = asyncio.get_running_loop().create_task(self._work(), name="tocsin-committer")
+
+    async def together(self, run: Run[T], *, rows: int = 1, ingests: bool = False) -> T:
+        """Runs `run` in the next transaction, with whatever else waits; answers once it is durable.
+
+        `run` may be run again, after everything it did was rolled back: it keeps nothing outside of the database.
+
+        Raises:
+            Unavailable: the transaction could not be made durable.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", code="stopping")
+        job: _Job[T] = _Job(run, asyncio.get_running_loop().create_future(), rows, ingests)
+        self._waiting.append(job)
+        self._wake.set()
+        return await job.future
+
+    async def alone(self, run: Run[T]) -> T:
+        """Runs `run` in a transaction of its own; answers once it is durable. It may be run again, as above.
+
+        Raises:
+            Unavailable: the transaction could not be made durable.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", code="stopping")
+        job: _Job[T] = _Job(run, asyncio.get_running_loop().create_future(), 1, ingests=False)
+        # A task of its own: a caller that goes away does not leave a transaction half-way.
+        await asyncio.shield(asyncio.ensure_future(self._commit([job], fence_all=True)))
+        return await job.future
+
+    async def close(self) -> None:
+        """Runs what is queued and ends."""
+        if not self._closed:
+            self._closed = True
+            self._wake.set()
+            await self._committer
+
+    # --- the committer --------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._take()
+            if not batch:
+                if self._closed:
+                    return
+                self._wake.clear()
+                continue
+            await self._commit(batch, fence_all=False)
+
+    def _take(self) -> list[_Job[Any]]:
+        rows = n = 0
+        while n < len(self._waiting) and rows < _MAX_ROWS:
+            rows += self._waiting[n].rows
+            n += 1
+        batch = self._waiting[:n]
+        del self._waiting[:n]
+        return batch
+
+    async def _commit(self, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+        try:
+            await self._until_done(batch, fence_all=fence_all)
+        except BaseException as error:  # noqa: BLE001 - every caller must be answered, whatever happened
+            log.warning("store_failed", extra={"reason": repr(error), "jobs": len(batch)})
+            told = error.told if isinstance(error, _CommitFailed) else translate(error)
+            for job in batch:
+                job.error = told
+        for job in batch:
+            if job.future.done():
+                continue  # its caller has gone away
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.answer)
+
+    async def _until_done(self, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+        for n in range(_ROUNDS):
+            try:
+                async with self._pool.connection() as connection:
+                    try:
+                        await _transact(connection, batch, fence_all=fence_all)
+                    except _RunAgain:
+                        await _transact(connection, batch, fence_all=True)
+            except CONTENTION:
+                if n == _ROUNDS - 1:
+                    raise
+                await asyncio.sleep(_PAUSE_S * (n + 1))
+            else:
+                return
+
+
+async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+    database = WritingDatabase(connection)
+    transaction = connection.transaction()
+    await transaction.start()
+    ingested = False
+    try:
+        for job in batch:
+            job.answer = job.error = None
+            if fence_all:
+                await _run_fenced(database, job)
+            else:
+                await _run_bare(database, job)
+            ingested |= job.ingests and job.error is None
+    except BaseException:
+        await _roll_back(transaction, connection)
+        raise
+    if ingested:
+        failpoints.reach("before_commit")
+    try:
+        await transaction.commit()
+    except CONTENTION:
+        raise
+    except Exception as error:
+        raise _CommitFailed(translate(error, at_commit=True)) from error
+    if ingested:
+        failpoints.reach("after_commit")
+
+
+async def _run_bare(database: WritingDatabase, job: _Job[Any]) -> None:
+    database.fenced = False
+    try:
+        job.answer = await job.run(database)
+    except CONTENTION:
+        raise
+    except Exception as error:
+        if is_resource_error(error):
+            raise
+        raise _RunAgain from error
+
+
+async def _run_fenced(database: WritingDatabase, job: _Job[Any]) -> None:
+    database.fenced = True
+    try:
+        async with database.savepoint():
+            job.answer = await job.run(database)
+    except CONTENTION:
+        raise
+    except Exception as error:
+        if is_resource_error(error):
+            raise
+        job.error = translate(error)
+
+
+async def _roll_back(transaction: Any, connection: Any) -> None:
+    """Leaves no transaction open; the server does so itself where it cannot be told."""
+    if connection.is_closed():
+        return
+    try:
+        await transaction.rollback()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
+
+
+class _RunAgain(Exception):
+    pass
+
+
+class _CommitFailed(Exception):
+    def __init__(self, told: Exception) -> None:
+        super().__init__(str(told))
+        self.told = told
+
+
+async def write_or_halve(
+    database: WritingDatabase,
+    which: Sequence[int],
+    write: Callable[[Sequence[int]], Awaitable[None]],
+    refuse: Callable[[int, str], None],
+) -> None:
+    """Writes all of `which`; if one of them is refused, each half by itself, down to the one at fault."""
+    try:
+        async with database.savepoint():
+            await write(which)
+    except ROW_ERRORS as error:
+        if len(which) == 1:
+            refuse(which[0], str(error))
+            return
+        middle = len(which) // 2
+        await write_or_halve(database, which[:middle], write, refuse)
+        await write_or_halve(database, which[middle:], write, refuse)
