@@ -57,7 +57,7 @@ async def ingest(db: WritingDatabase, events: Sequence[NewEvent], epoch: int) ->
 async def config_versions(db: Database, account_ids: set[int]) -> Mapping[int, int]:
     """Of those of the accounts that live; they stay as they are until the transaction ends."""
     rows = await db.rows(_EVENT["config_versions"], [id_ for id_ in account_ids if in_range(id_)])
-    return dict(rows)
+    return {row[0]: row[1] for row in rows}
 
 
 async def write_events(db: Database, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested]) -> None:
