@@ -3,10 +3,15 @@
 from tocsin.clock import Clock
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.postgres import migrations
+from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
 from tocsin.store.postgres.database import Address, Pool
 from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
+from tocsin.store.postgres.idempotency import PostgresIdempotency
 from tocsin.store.postgres.migrations import SchemaStatus
+from tocsin.store.postgres.notices import PostgresNotices
+from tocsin.store.postgres.presence import Presence
 from tocsin.store.postgres.statements import statements
+from tocsin.store.postgres.webhooks import PostgresCatalogue, PostgresSnapshots, PostgresWebhooks
 from tocsin.store.postgres.writer import Writer
 
 _SCHEMA = statements("schema")
@@ -15,9 +20,17 @@ _SCHEMA = statements("schema")
 class PostgresStore:
     """`store.port.Store` on one database. Made by `open_postgres`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, address: Address, pool: Pool) -> None:
         self._pool = pool
         self._writer = writer = Writer(pool)
+        self._presence = Presence(address)
+        self.accounts = PostgresAccounts(writer, pool)
+        self.keys = PostgresKeys(writer, pool)
+        self.catalogue = PostgresCatalogue(writer, pool)
+        self.webhooks = PostgresWebhooks(writer, pool)
+        self.snapshots = PostgresSnapshots(pool)
+        self.notices = PostgresNotices(writer, pool)
+        self.idempotency = PostgresIdempotency(writer, self._presence)
         self.housekeeping = PostgresHousekeeping(writer, pool)
 
     async def ready(self) -> bool:
@@ -29,6 +42,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._writer.close()
+        await self._presence.close()
         await self._pool.close()
 
 
@@ -62,7 +76,7 @@ async def open_postgres(
         await connection.close()
     pool = Pool(address)
     await pool.open()
-    return PostgresStore(pool)
+    return PostgresStore(address, pool)
 
 
 async def check(url: str) -> list[str]:

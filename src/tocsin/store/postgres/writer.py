@@ -102,10 +102,10 @@ class Writer:
         """
         if self._closed:
             raise Unavailable("the store is closed", code="stopping")
-        job: _Job[T] = _Job(run, asyncio.get_running_loop().create_future(), 1, ingests=False)
         # A task of its own: a caller that goes away does not leave a transaction half-way.
-        await asyncio.shield(asyncio.ensure_future(self._commit([job], fence_all=True)))
-        return await job.future
+        task = asyncio.ensure_future(self._alone(run))
+        task.add_done_callback(_looked_at)
+        return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Runs what is queued and ends."""
@@ -113,6 +113,17 @@ class Writer:
             self._closed = True
             self._wake.set()
             await self._committer
+
+    async def _alone(self, run: Run[T]) -> T:
+        for n in range(_ROUNDS):
+            try:
+                async with self._pool.connection() as connection:
+                    return await _transact_alone(connection, run)
+            except CONTENTION as error:
+                if n == _ROUNDS - 1:
+                    raise translate(error) from error
+                await asyncio.sleep(_PAUSE_S * (n + 1))
+        raise AssertionError("the last round answers or raises")
 
     # --- the committer --------------------------------------------------------------------------------------------
 
@@ -125,7 +136,7 @@ class Writer:
                     return
                 self._wake.clear()
                 continue
-            await self._commit(batch, fence_all=False)
+            await self._commit(batch)
 
     def _take(self) -> list[_Job[Any]]:
         rows = n = 0
@@ -136,12 +147,12 @@ class Writer:
         del self._waiting[:n]
         return batch
 
-    async def _commit(self, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+    async def _commit(self, batch: Sequence[_Job[Any]]) -> None:
         try:
-            await self._until_done(batch, fence_all=fence_all)
+            await self._until_done(batch)
         except BaseException as error:  # noqa: BLE001 - every caller must be answered, whatever happened
             log.warning("store_failed", extra={"reason": repr(error), "jobs": len(batch)})
-            told = error.told if isinstance(error, _CommitFailed) else translate(error)
+            told = translate(error)
             for job in batch:
                 job.error = told
         for job in batch:
@@ -152,12 +163,12 @@ class Writer:
             else:
                 job.future.set_result(job.answer)
 
-    async def _until_done(self, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+    async def _until_done(self, batch: Sequence[_Job[Any]]) -> None:
         for n in range(_ROUNDS):
             try:
                 async with self._pool.connection() as connection:
                     try:
-                        await _transact(connection, batch, fence_all=fence_all)
+                        await _transact(connection, batch, fence_all=False)
                     except _RunAgain:
                         await _transact(connection, batch, fence_all=True)
             except CONTENTION:
@@ -186,14 +197,34 @@ async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: b
         raise
     if ingested:
         failpoints.reach("before_commit")
+    await _commit(transaction)
+    if ingested:
+        failpoints.reach("after_commit")
+
+
+async def _transact_alone(connection: Any, run: Run[T]) -> T:
+    database = WritingDatabase(connection)
+    database.fenced = True
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+        answer = await run(database)
+    except BaseException as error:
+        await _roll_back(transaction, connection)
+        if not isinstance(error, Exception) or isinstance(error, CONTENTION):
+            raise
+        raise translate(error) from error
+    await _commit(transaction)
+    return answer
+
+
+async def _commit(transaction: Any) -> None:
     try:
         await transaction.commit()
     except CONTENTION:
         raise
     except Exception as error:
-        raise _CommitFailed(translate(error, at_commit=True)) from error
-    if ingested:
-        failpoints.reach("after_commit")
+        raise translate(error, at_commit=True) from error
 
 
 async def _run_bare(database: WritingDatabase, job: _Job[Any]) -> None:
@@ -235,10 +266,10 @@ class _RunAgain(Exception):
     pass
 
 
-class _CommitFailed(Exception):
-    def __init__(self, told: Exception) -> None:
-        super().__init__(str(told))
-        self.told = told
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    """Its caller may have gone away: an error is then nobody's to see."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def write_or_halve(
