@@ -112,7 +112,7 @@ class PostgresAccounts:
         return [account_of(row) for row in rows]
 
     async def profiles(self) -> Mapping[str, int]:
-        return {name: n for name, n in await self._pool.read(lambda db: db.rows(_ACCOUNT["profiles"]))}
+        return dict(await self._pool.read(lambda db: db.rows(_ACCOUNT["profiles"])))
 
     async def change(self, account: Account, change: Change) -> Account:
         async def write(db: WritingDatabase) -> Account:
@@ -150,10 +150,10 @@ class PostgresAccounts:
         return await self._writer.alone(write)
 
 
-def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Exception:
-    """What a caller is told of it."""
+def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:
+    """What a caller is told of it; raises what was something else."""
     if error.constraint_name != "account_external_id":
-        return error
+        raise error
     return Conflict(
         f"another account has the external_id {account.external_id!r}; choose another", code="external_id_taken"
     )

@@ -12,7 +12,7 @@ from tocsin.store.postgres.errors import translate
 
 T = TypeVar("T")
 
-Row = Sequence[Any]  # unpacks like a tuple
+Row = tuple[Any, ...]  # in truth asyncpg's record, which unpacks like one
 
 # Connections at most. The hot path needs one or two, people's reads and changes the others; a server's default is 100
 # for everybody.
