@@ -50,7 +50,8 @@ SELECT id FROM delivery WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE;
 
 -- name: settle
 -- Settles what is being sent, and keeps the attempts at it; of one that is named twice the first. What is not being sent
--- leaves no trace. Which were settled.
+-- leaves no trace. Which were settled. `id = ANY` says again what the join says: so each is looked up, where the planner
+-- would else go along all that is being sent, the dead rows of what was lately settled among it.
 WITH given AS (
   SELECT DISTINCT ON (delivery_id) * FROM unnest(
     $1::bigint[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[], $7::bytea[]
@@ -60,7 +61,7 @@ WITH given AS (
   UPDATE delivery AS d SET
     state = given.state, at = given.at, tries = given.tries, status_code = given.status_code,
     attempts = d.attempts + 1, claim_count = 0
-  FROM given WHERE d.id = given.delivery_id AND d.state = 12
+  FROM given WHERE d.id = given.delivery_id AND d.id = ANY ($1) AND d.state = 12
   RETURNING d.account_id, d.id, given.attempt_id, given.record
 )
 INSERT INTO attempt (account_id, delivery_id, id, record)

@@ -26,10 +26,10 @@ UPDATE digest SET takes = false
 WHERE webhook_id = ANY ($1::bigint[]) AND takes AND delivery_id <> ALL ($2::bigint[]);
 
 -- name: fold
--- Ends those members that are still being sent; which they are.
+-- Ends those members that are still being sent; which they are. `id = ANY`: see `delivery.settle`.
 UPDATE delivery AS d SET state = 23, at = given.at, digest_id = given.digest_id, claim_count = 0
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given (id, webhook_id, digest_id, at)
-WHERE d.id = given.id AND d.webhook_id = given.webhook_id AND d.state = 12 AND d.id <> given.digest_id
+WHERE d.id = given.id AND d.id = ANY ($1) AND d.webhook_id = given.webhook_id AND d.state = 12 AND d.id <> given.digest_id
 RETURNING d.id;
 
 -- name: folded

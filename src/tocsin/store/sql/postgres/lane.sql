@@ -25,9 +25,9 @@ WHERE webhook.id = ANY ($1::bigint[]) AND NOT webhook.deleted
 ORDER BY webhook.id;
 
 -- name: note
-INSERT INTO lane (webhook_id, failing_since, unbroken_since, warned_at) VALUES ($1, $2, coalesce($3, $2), $4)
+INSERT INTO lane (webhook_id, failing_since, unbroken_since, warned_at) VALUES ($1, $2, coalesce($3::bigint, $2::bigint), $4)
 ON CONFLICT (webhook_id) DO UPDATE SET
-  failing_since = excluded.failing_since, unbroken_since = coalesce($3, lane.unbroken_since, $2),
+  failing_since = excluded.failing_since, unbroken_since = coalesce($3::bigint, lane.unbroken_since, $2::bigint),
   warned_at = excluded.warned_at;
 
 -- name: forget
