@@ -5,10 +5,13 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.postgres import migrations
 from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
 from tocsin.store.postgres.database import Address, Pool
+from tocsin.store.postgres.digests import PostgresDigests
 from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
 from tocsin.store.postgres.idempotency import PostgresIdempotency
+from tocsin.store.postgres.journal import PostgresJournal
 from tocsin.store.postgres.migrations import SchemaStatus
 from tocsin.store.postgres.notices import PostgresNotices
+from tocsin.store.postgres.ownership import PostgresOwnership
 from tocsin.store.postgres.presence import Presence
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.webhooks import PostgresCatalogue, PostgresSnapshots, PostgresWebhooks
@@ -24,9 +27,12 @@ class PostgresStore:
         self._pool = pool
         self._writer = writer = Writer(pool)
         self._presence = Presence(address)
+        self.journal = PostgresJournal(writer, pool)
+        self.ownership = PostgresOwnership(writer)
         self.accounts = PostgresAccounts(writer, pool)
         self.keys = PostgresKeys(writer, pool)
         self.catalogue = PostgresCatalogue(writer, pool)
+        self.digests = PostgresDigests(writer, pool)
         self.webhooks = PostgresWebhooks(writer, pool)
         self.snapshots = PostgresSnapshots(pool)
         self.notices = PostgresNotices(writer, pool)
