@@ -26,6 +26,9 @@ _ACQUIRE_S = 10
 _STATEMENT_S = 60
 
 
+_SESSION = {"application_name": "tocsin"}
+
+
 class Database:
     """One connection within a transaction. Arguments are written ``$1`` in statements and given one by one."""
 
@@ -98,7 +101,7 @@ class Address:
                 timeout=_CONNECT_S,
                 command_timeout=_STATEMENT_S,
                 statement_cache_size=self.statement_cache_size,
-                server_settings={"application_name": "tocsin"},
+                server_settings=_SESSION,
             )
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             raise Misconfigured(f"{self.shown} cannot be opened: {error or type(error).__name__}") from None
@@ -107,13 +110,16 @@ class Address:
 class Pool:
     """Connections, each for one transaction at a time."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, readonly: bool = False) -> None:
         self._address = address
+        self._readonly = readonly
         self._pool: Any = None
 
     async def open(self) -> None:
-        """Raises:
-        Misconfigured: no connection can be had.
+        """Makes the first connection.
+
+        Raises:
+            Misconfigured: none can be had.
         """
         try:
             self._pool = await asyncpg.create_pool(
@@ -123,7 +129,7 @@ class Pool:
                 timeout=_CONNECT_S,
                 command_timeout=_STATEMENT_S,
                 statement_cache_size=self._address.statement_cache_size,
-                server_settings={"application_name": "tocsin"},
+                server_settings=_SESSION | {"default_transaction_read_only": "on" if self._readonly else "off"},
                 reset=_nothing,
             )
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
@@ -131,8 +137,10 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """Raises:
-        Unavailable: the store is closed, or there is none to be had.
+        """One of them, for a transaction.
+
+        Raises:
+            Unavailable: the store is closed, or there is none to be had.
         """
         if self._pool is None:
             raise Unavailable("the store is closed", code="stopping")

@@ -32,6 +32,8 @@ async def faults(db: Database) -> list[str]:
         for (name,) in await db.rows(_HOUSEKEEPING["invalid_indexes"])
     ]
     found += [f"table {name} is unlogged: a crash empties it" for (name,) in await db.rows(_HOUSEKEEPING["unlogged"])]
+    if await db.value(_HOUSEKEEPING["not_durable"]):
+        found.append("synchronous_commit is off: a crash loses what was answered; set it to on for this database")
     if failures := await db.value(_HOUSEKEEPING["checksum_failures"]):
         found.append(f"{failures} pages did not have the checksum that they were written with")
     return found

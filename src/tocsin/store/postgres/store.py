@@ -61,7 +61,7 @@ async def open_postgres(
     """Opens the database and brings its schema up to date.
 
     Args:
-        readonly: looks beside running servers: nothing is migrated.
+        readonly: looks beside running servers: nothing is migrated, every write is refused.
 
     Raises:
         Misconfigured: it cannot be reached, or is no database of ours, or is a newer program's; read-only, also: its
@@ -80,7 +80,7 @@ async def open_postgres(
             await migrations.apply(connection, address.shown)
     finally:
         await connection.close()
-    pool = Pool(address)
+    pool = Pool(address, readonly=readonly)
     await pool.open()
     return PostgresStore(address, pool)
 
@@ -91,7 +91,7 @@ async def check(url: str) -> list[str]:
     Raises:
         Misconfigured: it cannot be reached.
     """
-    pool = Pool(Address(url))
+    pool = Pool(Address(url), readonly=True)
     await pool.open()
     try:
         return await pool.read(faults)

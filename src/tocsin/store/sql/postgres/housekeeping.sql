@@ -11,3 +11,7 @@ SELECT coalesce(checksum_failures, 0) FROM pg_catalog.pg_stat_database WHERE dat
 -- Tables that a crash would empty.
 SELECT relname FROM pg_catalog.pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relpersistence <> 'p' ORDER BY relname;
+
+-- name: not_durable
+-- Whether an answered commit can be lost by default.
+SELECT current_setting('synchronous_commit') = 'off';
