@@ -11,16 +11,17 @@ from typing import Any
 import msgspec
 
 from tocsin.clock import Millis
-from tocsin.model import AccountId, Attempt
-from tocsin.store.port import Change, Erased, Settlement
+from tocsin.model import AccountId
+from tocsin.store.port import Change, Erased
 from tocsin.store.postgres.accounts import record
-from tocsin.store.postgres.database import Database, Pool, in_range
+from tocsin.store.postgres.database import Pool, in_range
 from tocsin.store.postgres.digests import bared
 from tocsin.store.postgres.rows import decode_attempt, encode_attempt
+from tocsin.store.postgres.settling import bare
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 
-_DIGEST = statements("digest")
+_DELIVERY = statements("delivery")
 _ERASURE = statements("erasure")
 _PURGE = statements("purge")
 _RECORD = statements("record")
@@ -104,9 +105,9 @@ async def _empty(db: WritingDatabase, *, account_id: int, ids: Sequence[int], no
         digests = await _change_digests(db, account_id, deliveries)
         for delivery_id, id_, kept in await db.rows(_ERASURE["attempts"], account_id, [*deliveries, *digests]):
             attempt = decode_attempt(kept)
-            bare = _bare(attempt)
-            if bare != attempt:
-                await db.change(_ERASURE["change_attempt"], account_id, delivery_id, id_, encode_attempt(bare))
+            left = bare(attempt)
+            if left != attempt:
+                await db.change(_ERASURE["change_attempt"], account_id, delivery_id, id_, encode_attempt(left))
                 emptied += 1
     await db.change(_PURGE["delete_fan_outs"], ids)
     await db.change(_PURGE["unkeep_bodies"], ids)
@@ -120,39 +121,13 @@ async def _change_digests(db: WritingDatabase, account_id: int, deliveries: Sequ
     if not holders:
         return []
     changed = []
-    await db.rows(_ERASURE["lock_holders"], holders)  # what is being settled of them is settled before or after
+    await db.rows(_DELIVERY["lock"], holders)  # what is being settled of them is settled before or after
     for id_, event_id, summary in await db.rows(_ERASURE["summaries"], account_id, holders):
         await db.change(_ERASURE["change_digest"], account_id, id_)
         if summary is not None:  # else retention took it
             await db.change(_ERASURE["change_summary"], account_id, event_id, bared(summary))
             changed.append(id_)
     return changed
-
-
-def _bare(attempt: Attempt) -> Attempt:
-    return msgspec.structs.replace(
-        attempt, request_body=None, outcome=msgspec.structs.replace(attempt.outcome, body=b"")
-    )
-
-
-async def spare_erased(db: Database, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-    """The settlements without what must not be kept: of what an erasure took something while it was being sent.
-
-    Only those that keep their request are looked at. These are held until the transaction ends: an erasure that comes
-    now waits, and finds what they leave.
-    """
-    keeping = [one.delivery_id for one in settlements if one.attempt.request_body is not None]
-    if not keeping:
-        return settlements
-    await db.rows(_ERASURE["lock_settled"], keeping)
-    found = {id_ for (id_,) in await db.rows(_DIGEST["to_bare"], keeping)}
-    if not found:
-        return settlements
-    await db.change(_DIGEST["scrubbed"], list(found))
-    return [
-        msgspec.structs.replace(one, attempt=_bare(one.attempt)) if one.delivery_id in found else one
-        for one in settlements
-    ]
 
 
 async def _forget(

@@ -1,8 +1,11 @@
-"""What keeps the database in order: its own check, small facts."""
+"""What keeps the database in order: retention, its own check, small facts."""
 
 from collections.abc import Sequence
 
+from tocsin.clock import Millis
+from tocsin.store.port import Purged
 from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.purge import purge
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer
 
@@ -14,6 +17,18 @@ class PostgresHousekeeping:
     def __init__(self, writer: Writer, pool: Pool) -> None:
         self._writer = writer
         self._pool = pool
+
+    async def purge(
+        self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
+    ) -> Purged:
+        return await purge(
+            self._writer,
+            bodies_before=bodies_before,
+            logs_before=logs_before,
+            dedupe_before=dedupe_before,
+            now=now,
+            limit=limit,
+        )
 
     async def check(self) -> Sequence[str]:
         return await self._pool.read(faults)

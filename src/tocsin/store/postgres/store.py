@@ -6,6 +6,7 @@ from tocsin.store.postgres import migrations
 from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
 from tocsin.store.postgres.database import Address, Pool
 from tocsin.store.postgres.digests import PostgresDigests
+from tocsin.store.postgres.erasure import PostgresErasure
 from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
 from tocsin.store.postgres.idempotency import PostgresIdempotency
 from tocsin.store.postgres.journal import PostgresJournal
@@ -13,7 +14,9 @@ from tocsin.store.postgres.migrations import SchemaStatus
 from tocsin.store.postgres.notices import PostgresNotices
 from tocsin.store.postgres.ownership import PostgresOwnership
 from tocsin.store.postgres.presence import Presence
+from tocsin.store.postgres.records import PostgresRecords
 from tocsin.store.postgres.statements import statements
+from tocsin.store.postgres.triggers import PostgresTriggers
 from tocsin.store.postgres.webhooks import PostgresCatalogue, PostgresSnapshots, PostgresWebhooks
 from tocsin.store.postgres.writer import Writer
 
@@ -37,7 +40,10 @@ class PostgresStore:
         self.snapshots = PostgresSnapshots(pool)
         self.notices = PostgresNotices(writer, pool)
         self.idempotency = PostgresIdempotency(writer, self._presence)
+        self.records = PostgresRecords(pool)
         self.housekeeping = PostgresHousekeeping(writer, pool)
+        self.erasure = PostgresErasure(writer, pool)
+        self.triggers = PostgresTriggers(writer, pool)
 
     async def ready(self) -> bool:
         try:

@@ -241,9 +241,7 @@ async def _write_state(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> N
     if drops:
         await db.change(_TRIGGER["drop"], *columns(drops, 2))
     puts = [
-        (write.account_id, key.encode(), until, value)
-        for write in writes
-        for key, (value, until) in write.puts.items()
+        (write.account_id, key.encode(), until, value) for write in writes for key, (value, until) in write.puts.items()
     ]
     if puts:
         puts.sort(key=lambda row: row[:2])  # neighbours share pages

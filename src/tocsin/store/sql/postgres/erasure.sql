@@ -20,12 +20,6 @@ WITH RECURSIVE holder (id) AS (
 )
 SELECT id FROM holder;
 
--- name: lock_settled
-SELECT id FROM delivery WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE;
-
--- name: lock_holders
-SELECT id FROM delivery WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE;
-
 -- name: summaries
 SELECT d.id, d.event_id, e.data
 FROM delivery AS d JOIN event AS e ON e.account_id = d.account_id AND e.id = d.event_id

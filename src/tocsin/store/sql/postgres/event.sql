@@ -24,7 +24,7 @@ INSERT INTO event (
 )
 SELECT * FROM unnest(
   $1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bigint[],
-  $9::bigint[], $10::text[], $11::bytea[], $12::bytea[]
+  $9::bigint[], $10::bytea[], $11::bytea[], $12::bytea[]
 );
 
 -- name: insert_fan_out

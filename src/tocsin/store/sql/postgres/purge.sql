@@ -117,8 +117,18 @@ DELETE FROM idempotency WHERE (account_id, route, key) IN (
   SELECT account_id, route, key FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
 );
 
--- name: abandoned
--- Cancels what still waits for one of the next webhooks with something waiting that are deleted.
+-- name: webhooks
+-- The next ones beyond a place, and whether they are deleted.
+SELECT id, deleted FROM webhook WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: drop_abandoned
+-- Cancels what still waits for the given webhooks, so many of each.
+UPDATE delivery SET state = 22, at = $2 WHERE state < 12 AND id IN (
+  SELECT d.id FROM unnest($1::bigint[]) AS w (id) CROSS JOIN LATERAL (
+    SELECT id FROM delivery WHERE webhook_id = w.id AND state < 12 ORDER BY at, id LIMIT $3
+  ) AS d
+);
+
 -- name: removed_account
 SELECT id, removed_at FROM account WHERE removed_at > $1 ORDER BY removed_at LIMIT 1;
 

@@ -132,7 +132,7 @@ CREATE TABLE event (
   source         text   NOT NULL,
   config_version bigint NOT NULL,
   matched        bigint NOT NULL,
-  visitor_id     text COLLATE "C",
+  visitor_id     bytea, -- UTF-8: a publisher's text may hold a NUL, which `text` cannot
   digest         bytea, -- with an external id: of what makes two events the same content
   data           bytea, -- NULL: retention or an erasure took it
   PRIMARY KEY (account_id, id)
@@ -309,7 +309,7 @@ CREATE TABLE activity (
   at          bigint NOT NULL,
   accepted_at bigint NOT NULL,
   external_id text COLLATE "C",
-  visitor_id  text COLLATE "C",
+  visitor_id  bytea, -- UTF-8, as in `event`
   digest      bytea, -- with an external id: of what makes two activities the same content
   result      bytea NOT NULL, -- JSON: what its publisher was told
   data        bytea, -- NULL: retention or an erasure took it
@@ -333,9 +333,6 @@ CREATE TABLE activity_dedupe (
   PRIMARY KEY (account_id, external_id)
 );
 
--- Retention: those of activities that are old. Grows at its end only.
-CREATE INDEX activity_dedupe_activity ON activity_dedupe (activity_id);
-
 -- The version of an account's trigger state; a row from its first write on, without one it is 0. Whoever writes an
 -- account's state raises it first, and so holds back every other until the end of the transaction.
 CREATE TABLE trigger_version (
@@ -346,26 +343,20 @@ CREATE TABLE trigger_version (
 -- What is remembered of an account, by the keys of `tocsin.triggers.state`.
 CREATE TABLE trigger_state (
   account_id bigint NOT NULL,
-  key        text COLLATE "C" NOT NULL,
+  key        bytea  NOT NULL, -- UTF-8: keys hold the names of visitors, see `event`; and bytes are their order
   until      bigint, -- from then on as if it had never been; NULL: for ever
-  value      bytea NOT NULL,
+  look_at    bigint, -- the hour in which to look whether it has expired; NULL: it never will. See below
+  value      bytea  NOT NULL,
   PRIMARY KEY (account_id, key)
 ) WITH (
   -- Counters are written over and over: room for the next row in the page, and vacuuming long before a fifth is dead.
   fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05
 );
 
--- When to look whether a key of `trigger_state` has expired: a row for each key that can, written when it comes up and not
--- each time its `until` moves, as an index on `until` would cost every counter a new row in each index. What was moved
--- meanwhile is looked at again later. In hours.
-CREATE TABLE trigger_expiry (
-  account_id bigint NOT NULL,
-  key        text COLLATE "C" NOT NULL,
-  hour       bigint NOT NULL, -- the first that begins after `until` as it was
-  PRIMARY KEY (account_id, key)
-);
-
-CREATE INDEX trigger_expiry_hour ON trigger_expiry (hour);
+-- What may have expired. `until` moves with every click of a visitor, and were it in an index each move would write every
+-- index of the table anew. So `look_at` is set when a key first gets an end and then stays, whatever becomes of `until`;
+-- what was moved meanwhile is looked at again later.
+CREATE INDEX trigger_state_look_at ON trigger_state (look_at) WHERE look_at IS NOT NULL;
 
 -- What is to be looked at, at a time that a rule has set.
 CREATE TABLE timer (
