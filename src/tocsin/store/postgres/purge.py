@@ -197,23 +197,10 @@ async def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purg
             await _set_place(db, "accounts", 0)
         return Purged()
     account_id, removed_at = row
-    which = [tuple(row) for row in await db.rows(_PURGE["deliveries_of_account"], account_id, limit)]
-    deliveries, attempts = await _delete_deliveries(db, "delete_any_deliveries", which)
-    if deliveries:
-        return Purged(deliveries=deliveries, attempts=attempts)
-    if dedupe := await db.change(_PURGE["dedupe_of_account"], account_id, limit):
-        return Purged(dedupe=dedupe)
-    which = [tuple(row) for row in await db.rows(_PURGE["events_of_account"], account_id, limit)]
-    if events := await _delete_events(db, which):
-        return Purged(events=events)
-    activities = await db.rows(_PURGE["activities_of_account"], account_id, limit)
-    if n := await _delete_activities(db, activities):
-        return Purged(activities=n)
-    for name in ("state", "timers"):
-        if remembered := await db.change(_PURGE[f"{name}_of_account"], account_id, limit):
-            return Purged(remembered=remembered)
-    if idempotency := await db.change(_PURGE["idempotency_of_account"], account_id, limit):
-        return Purged(idempotency=idempotency)
+    for empty in (_journal_of, _triggers_of):
+        purged = await empty(db, account_id, limit)
+        if purged != Purged():
+            return purged
     for name in ("lanes", "notices", "windows", "versions", "webhooks", "trigger_version"):
         await db.change(_PURGE[f"{name}_of_account"], account_id)
     if removed_at > now - _FORGET_KEYS_MS:
@@ -221,3 +208,27 @@ async def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purg
         return Purged()
     await db.change(_PURGE["keys_of_account"], account_id)
     return Purged(accounts=await db.change(_PURGE["account"], account_id))
+
+
+async def _journal_of(db: WritingDatabase, account_id: int, limit: int) -> Purged:
+    """Deletes some of an account's rows; nothing where none is left."""
+    which = [tuple(row) for row in await db.rows(_PURGE["deliveries_of_account"], account_id, limit)]
+    deliveries, attempts = await _delete_deliveries(db, "delete_any_deliveries", which)
+    if deliveries:
+        return Purged(deliveries=deliveries, attempts=attempts)
+    if dedupe := await db.change(_PURGE["dedupe_of_account"], account_id, limit):
+        return Purged(dedupe=dedupe)
+    which = [tuple(row) for row in await db.rows(_PURGE["events_of_account"], account_id, limit)]
+    if which:
+        return Purged(events=await _delete_events(db, which))
+    return Purged(idempotency=await db.change(_PURGE["idempotency_of_account"], account_id, limit))
+
+
+async def _triggers_of(db: WritingDatabase, account_id: int, limit: int) -> Purged:
+    rows = await db.rows(_PURGE["activities_of_account"], account_id, limit)
+    if rows:
+        return Purged(activities=await _delete_activities(db, rows))
+    remembered = await db.change(_PURGE["state_of_account"], account_id, limit)
+    if not remembered:
+        remembered = await db.change(_PURGE["timers_of_account"], account_id, limit)
+    return Purged(remembered=remembered)

@@ -107,7 +107,7 @@ def _can_be(*values: object) -> bool:
 
 
 def _page(found: Sequence[T], looked: int | None, before: int, limit: int) -> tuple[Sequence[T], int | None]:
-    """The page, and where to go on, of one row more than fit. `looked`: the last one looked at, if there may be more."""
+    """The page, and where to go on, of one row more than fits. `looked`: the last looked at, if there may be more."""
     if len(found) <= limit:
         return found, looked
     return found[:limit], found[limit - 1].id if limit else before
