@@ -178,14 +178,13 @@ async def write_triggers(db: WritingDatabase, writes: Sequence[TriggerWrite], ep
         await write_those(ready)
     elif ready:
         await write_or_halve(db, ready, write_those, refuse)
+        if refused := [writes[i].account_id for i in ready if isinstance(answers[i], Unstorable)]:
+            await db.change(_TRIGGER["lower"], refused)
     return answers
 
 
 async def _rise(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> set[int]:
-    """The accounts whose state is as it was read; until the end of the transaction nobody else writes theirs.
-
-    A version that rose for a write that is refused then makes others read again, which does no harm.
-    """
+    """The accounts whose state is as it was read; until the end of the transaction nobody else writes theirs."""
     rows = [(write.account_id, write.version) for write in writes if in_range(write.version + 1)]
     if not rows:
         return set()

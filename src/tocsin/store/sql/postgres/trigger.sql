@@ -28,6 +28,10 @@ SELECT account_id, version + 1 FROM unnest($1::bigint[], $2::bigint[]) AS t (acc
 ON CONFLICT (account_id) DO UPDATE SET version = excluded.version WHERE v.version = excluded.version - 1
 RETURNING account_id;
 
+-- name: lower
+-- Puts back what `rise` raised in this transaction, where nothing was written after all.
+UPDATE trigger_version SET version = version - 1 WHERE account_id = ANY ($1::bigint[]);
+
 -- name: outdate
 -- Raises an account's version whatever it is.
 INSERT INTO trigger_version AS v (account_id, version) VALUES ($1, 1)
