@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from tocsin.errors import Conflict
-from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, DeliveryId, WebhookId
-from tocsin.store.port import Claimed, DigestKind, Gathered, NewEvent, OpenDigest, Settlement, Window
+from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, Delivery, DeliveryId, WebhookId
+from tocsin.store.port import Claimed, DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
 from tocsin.store.port.digests import NAMED
 from tocsin.store.postgres.database import Database, Pool, columns, in_range
 from tocsin.store.postgres.ingest import config_versions, write_deliveries, write_events
+from tocsin.store.postgres.records import members_of
 from tocsin.store.postgres.rows import PENDING
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
@@ -36,6 +37,9 @@ class PostgresDigests:
 
         rows = sum(4 + len(fold.members) for one in gathered for fold in one.folds) + len(gathered)
         await self._writer.together(write, rows=rows)
+
+    async def members(self, account_id: AccountId, digest_id: DeliveryId, page: Page) -> Sequence[Delivery]:
+        return await self._pool.read(lambda db: members_of(db, account_id, digest_id, page))
 
 
 async def _window(db: Database, webhook_id: WebhookId) -> Window | None:

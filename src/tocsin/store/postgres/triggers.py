@@ -1,6 +1,6 @@
 """What triggers remember: state, the log of activities, timers; written with the events that they fire."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from tocsin.clock import Millis
@@ -149,7 +149,30 @@ async def write_triggers(db: WritingDatabase, writes: Sequence[TriggerWrite], ep
     await db.own(epoch)
     configs = await config_versions(db, {write.account_id for write in writes})
     answers: list[Ingested] = [_ACCEPTED] * len(writes)
-    fit: dict[int, int] = {}  # account: its write's place
+    fit = _fit(writes, configs, answers)
+    current = await _rise(db, [writes[i] for i in fit])
+    ready = [i for i in fit if writes[i].account_id in current]
+    for i in set(fit).difference(ready):
+        answers[i] = Stale()
+
+    async def write_those(which: Sequence[int]) -> None:
+        await _write(db, [writes[i] for i in which])
+
+    def refuse(i: int, reason: str) -> None:
+        answers[i] = Unstorable(reason=reason)
+
+    if not db.fenced:
+        await write_those(ready)
+    elif ready:
+        await write_or_halve(db, ready, write_those, refuse)
+        if refused := [writes[i].account_id for i in ready if isinstance(answers[i], Unstorable)]:
+            await db.change(_TRIGGER["lower"], refused)
+    return answers
+
+
+def _fit(writes: Sequence[TriggerWrite], configs: Mapping[int, int], answers: list[Ingested]) -> list[int]:
+    """The writes that were decided by the present settings, the first of each account; answers the others."""
+    fit: dict[int, int] = {}
     for i, write in enumerate(writes):
         config = configs.get(write.account_id)
         if config is None:
@@ -162,25 +185,7 @@ async def write_triggers(db: WritingDatabase, writes: Sequence[TriggerWrite], ep
             answers[i] = Stale()
         else:
             fit[write.account_id] = i
-    current = await _rise(db, [writes[i] for i in fit.values()])
-    for account_id, i in fit.items():
-        if account_id not in current:
-            answers[i] = Stale()
-
-    async def write_those(which: Sequence[int]) -> None:
-        await _write(db, [writes[i] for i in which])
-
-    def refuse(i: int, reason: str) -> None:
-        answers[i] = Unstorable(reason=reason)
-
-    ready = [i for account_id, i in fit.items() if account_id in current]
-    if not db.fenced:
-        await write_those(ready)
-    elif ready:
-        await write_or_halve(db, ready, write_those, refuse)
-        if refused := [writes[i].account_id for i in ready if isinstance(answers[i], Unstorable)]:
-            await db.change(_TRIGGER["lower"], refused)
-    return answers
+    return list(fit.values())
 
 
 async def _rise(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> set[int]:
