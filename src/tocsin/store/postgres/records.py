@@ -135,10 +135,7 @@ class PostgresRecords:
         if not _can_be(account_id, event_id):
             return None
         row = await self._pool.read(lambda db: db.row(_RECORD["event"], account_id, event_id))
-        if row is None:
-            return None
-        *facts, data = row
-        return _event(facts, data)
+        return None if row is None else _event(row[:-1], row[-1])
 
     async def deliveries(
         self, account_id: AccountId, where: DeliveryFilter, page: Page
