@@ -135,7 +135,7 @@ class PostgresAccounts:
             await record(db, account.id, change)
             return account_of(row)
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
     async def remove(self, account_id: AccountId, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:
@@ -147,7 +147,7 @@ class PostgresAccounts:
             await record(db, account_id, change)
             return True
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
 
 def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:

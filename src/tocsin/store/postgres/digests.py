@@ -36,7 +36,7 @@ class PostgresDigests:
                 await _gather(db, group)
 
         rows = sum(4 + len(fold.members) for one in gathered for fold in one.folds) + len(gathered)
-        await self._writer.together(write, rows=rows)
+        await self._writer.together(write, rows=rows, fenced=True)
 
     async def members(self, account_id: AccountId, digest_id: DeliveryId, page: Page) -> Sequence[Delivery]:
         return await self._pool.read(lambda db: members_of(db, account_id, digest_id, page))

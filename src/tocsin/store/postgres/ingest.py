@@ -76,7 +76,7 @@ async def write_events(db: Database, events: Sequence[NewEvent], which: Sequence
         [event.source for event in new],
         [event.config_version for event in new],
         [event.matched for event in new],
-        [None if event.visitor_id is None else event.visitor_id.encode() for event in new],
+        [None if event.visitor_id is None else bytes(event.visitor_id, "utf-8") for event in new],
         [None if event.external_id is None else event.digest for event in new],
         [event.data for event in new],
     )

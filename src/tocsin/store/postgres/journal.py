@@ -126,7 +126,7 @@ class PostgresJournal:
                 raise NotFound("the delivery is gone")
             return STATES[state]
 
-        return await self._writer.together(write)
+        return await self._writer.together(write, fenced=True)
 
     async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:
         async def write(db: WritingDatabase) -> DeliveryState | None:

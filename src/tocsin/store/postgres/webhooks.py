@@ -102,7 +102,7 @@ class PostgresWebhooks:
             await record(db, stored.account_id, change)
             return stored
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
     async def get(self, account_id: AccountId, webhook_id: WebhookId) -> Webhook | None:
         return await self._pool.read(lambda db: _get(db, account_id, webhook_id))
@@ -136,7 +136,7 @@ class PostgresWebhooks:
                 await write_events(db, [announcement], [0], [Accepted()])
             return await _replace(db, _edited(before, edit, change), change)
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
     async def remove(self, account_id: AccountId, webhook_id: WebhookId, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:
@@ -146,7 +146,7 @@ class PostgresWebhooks:
             await _replace(db, msgspec.structs.replace(before, sealed=b"", deleted=True), change)
             return True
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
     async def as_of(self, account_id: AccountId, config_version: int) -> Sequence[Webhook]:
         rows = await self._pool.read(lambda db: db.rows(_WEBHOOK["as_of"], account_id, config_version))
@@ -233,7 +233,7 @@ class PostgresCatalogue:
             await record(db, account_id, change)
             return new
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
     async def remove(self, account_id: AccountId, name: str, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:
@@ -243,7 +243,7 @@ class PostgresCatalogue:
             await record(db, account_id, change)
             return True
 
-        return await self._writer.alone(write)
+        return await self._writer.together(write, fenced=True)
 
 
 class PostgresSnapshots:

@@ -2,7 +2,8 @@
 
 `together`: calls become jobs in a queue. A committer takes all that wait, runs them in one transaction and answers them
 once it is durable; what comes meanwhile is the next transaction. Nobody waits on purpose, and the more there is to do
-the more each commit is shared. A transaction first runs bare. If a job raises, all is rolled back and run again, each
+the more each commit is shared. What events are matched by is changed here too, so that all that was asked for before a
+change comes before it. A transaction first runs bare. If a job raises, all is rolled back and run again, each
 job behind a savepoint, so that it fails alone.
 
 `alone`: one job, one transaction, beside all others.
@@ -46,6 +47,10 @@ class WritingDatabase(Database):
         )
         self._epoch: int | None = None
 
+    def forget(self) -> None:
+        """A savepoint was rolled back, and with it the locks that were taken behind it are gone."""
+        self._epoch = None
+
     async def own(self, epoch: int) -> None:
         """Raises `Unavailable` unless `epoch` is the owner's; it stays so until the end of the transaction."""
         if self._epoch is None:
@@ -58,13 +63,14 @@ Run = Callable[[WritingDatabase], Awaitable[T]]
 
 
 class _Job(Generic[T]):
-    __slots__ = ("answer", "error", "future", "ingests", "rows", "run")
+    __slots__ = ("answer", "error", "fenced", "future", "ingests", "rows", "run")
 
     def __init__(self, run: Run[T], future: asyncio.Future[T], rows: int, ingests: bool) -> None:  # noqa: FBT001 - a record
         self.run = run
         self.future = future
         self.rows = rows
         self.ingests = ingests
+        self.fenced = False
         self.answer: T | None = None
         self.error: BaseException | None = None
 
@@ -79,10 +85,12 @@ class Writer:
         self._closed = False
         self._committer = asyncio.get_running_loop().create_task(self._work(), name="tocsin-committer")
 
-    async def together(self, run: Run[T], *, rows: int = 1, ingests: bool = False) -> T:
-        """Runs `run` in the next transaction, with whatever else waits; answers once it is durable.
+    async def together(self, run: Run[T], *, rows: int = 1, ingests: bool = False, fenced: bool = False) -> T:
+        """Runs `run` in the next transaction, with whatever else waits, in the order of the calls; answers once it is
+        durable.
 
-        `run` may be run again, after everything it did was rolled back: it keeps nothing outside of the database.
+        `run` may be run again, after everything it did was rolled back: it keeps nothing outside of the database. A job
+        that can raise in normal life is `fenced`: it does not make the others of its transaction run again.
 
         Raises:
             Unavailable: the transaction could not be made durable.
@@ -90,6 +98,7 @@ class Writer:
         if self._closed:
             raise Unavailable("the store is closed", code="stopping")
         job: _Job[T] = _Job(run, asyncio.get_running_loop().create_future(), rows, ingests)
+        job.fenced = fenced
         self._waiting.append(job)
         self._wake.set()
         return await job.future
@@ -187,7 +196,7 @@ async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: b
     try:
         for job in batch:
             job.answer = job.error = None
-            if fence_all:
+            if fence_all or job.fenced:
                 await _run_fenced(database, job)
             else:
                 await _run_bare(database, job)
@@ -249,6 +258,7 @@ async def _run_fenced(database: WritingDatabase, job: _Job[Any]) -> None:
     except Exception as error:
         if is_resource_error(error):
             raise
+        database.forget()
         job.error = translate(error)
 
 
