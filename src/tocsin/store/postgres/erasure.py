@@ -67,7 +67,7 @@ class PostgresErasure:
         found: list[int] = []
         while True:
             values = (account_id, visitor_id.encode(), found[-1] if found else 0, _LOOK)
-            rows = await self._pool.read(lambda db, values=values: db.rows(_ERASURE["events"], *values))  # type: ignore[misc]
+            rows = await self._pool.read(lambda db, values=values: db.rows_in_order(_ERASURE["events"], *values))  # type: ignore[misc]
             found += [id_ for (id_,) in rows]
             if len(rows) < _LOOK:
                 return found
@@ -84,7 +84,7 @@ class PostgresErasure:
         place: bytes | None = None
         while True:
             values = (account_id, place, visitor_id.encode(), _LOOK)
-            rows = await self._pool.read(lambda db, values=values: db.rows(_ERASURE["remembered"], *values))  # type: ignore[misc]
+            rows = await self._pool.read(lambda db, values=values: db.rows_in_order(_ERASURE["remembered"], *values))  # type: ignore[misc]
             own = [key for key, _ in rows if _is_of(key, visitor_id)]
             naming = [key for key, value in rows if value is not None and without(value, visitor_id) is not None]
             if own or naming:

@@ -67,6 +67,7 @@ async def purge(
 
 
 async def _step(run: Callable[..., Awaitable[Any]], values: tuple[int, ...], db: WritingDatabase) -> Any:
+    await db.in_order()
     return await run(db, *values)
 
 

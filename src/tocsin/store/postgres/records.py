@@ -126,7 +126,7 @@ class PostgresRecords:
         async def read(db: Database) -> tuple[Sequence[Event], int | None]:
             if not await _lives(db, account_id):
                 return [], None
-            rows = [tuple(row) for row in await db.rows(_RECORD["events"], *values)]
+            rows = [tuple(row) for row in await db.rows_in_order(_RECORD["events"], *values)]
             return _page([_event(row[1:]) for row in rows if row[1] is not None], rows[0][0], before, page.limit)
 
         return await self._pool.read(read)
@@ -197,7 +197,7 @@ async def _deliveries(
         near = "near_event"
     elif where.state is DeliveryState.FAILED:
         near = "near_failed"
-    rows = await db.rows(
+    rows = await db.rows_in_order(
         _DELIVERIES[near],
         account_id,
         before,

@@ -55,7 +55,7 @@ class PostgresTriggers:
         )
 
     async def due(self, now: Millis, limit: int) -> Sequence[Timer]:
-        rows = await self._pool.read(lambda db: db.rows(_TRIGGER["due"], now, limit))
+        rows = await self._pool.read(lambda db: db.rows_in_order(_TRIGGER["due"], now, limit))
         return [Timer(account_id=account_id, name=name, due_at=due_at) for account_id, name, due_at in rows]
 
     async def next_due(self) -> Millis | None:
@@ -65,7 +65,7 @@ class PostgresTriggers:
         if not in_range(account_id):
             return []
         values = (account_id, prefix.encode(), after.encode() if after else None, _end_of(prefix.encode()), limit)
-        rows = await self._pool.read(lambda db: db.rows(_TRIGGER["scan"], *values))
+        rows = await self._pool.read(lambda db: db.rows_in_order(_TRIGGER["scan"], *values))
         return [(key.decode(), value) for key, value in rows]
 
     async def activities(
@@ -74,7 +74,7 @@ class PostgresTriggers:
         if not in_range(account_id):
             return []
         values = (account_id, min(max(after, first_at(since) - 1), BEYOND), min(first_at(until), BEYOND), limit)
-        rows = await self._pool.read(lambda db: db.rows(_TRIGGER["activities"], *values))
+        rows = await self._pool.read(lambda db: db.rows_in_order(_TRIGGER["activities"], *values))
         return [_activity(row) for row in rows]
 
 

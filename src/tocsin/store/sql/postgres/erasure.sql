@@ -45,9 +45,9 @@ UPDATE event SET data = NULL, visitor_id = NULL WHERE account_id = $1 AND id = A
 
 -- name: empty_activities
 -- The oldest of a visitor.
-UPDATE activity SET data = NULL, visitor_id = NULL WHERE account_id = $1 AND id IN (
+UPDATE activity SET data = NULL, visitor_id = NULL WHERE account_id = $1 AND id = ANY (ARRAY(
   SELECT id FROM activity WHERE account_id = $1 AND visitor_id = $2 ORDER BY id LIMIT $3
-);
+));
 
 -- name: remembered
 -- The next keys of an account, beyond one (NULL: from the first on), and the values that may name a visitor.

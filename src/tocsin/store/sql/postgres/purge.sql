@@ -1,16 +1,18 @@
--- Logs are gone through in the order of their ids, across accounts; see store/postgres/purge.py.
+-- Logs are gone through in the order of their ids, across accounts; see store/postgres/purge.py. Whether a row has others is
+-- asked for in a subquery of its own, one step of an index each: for an EXISTS PostgreSQL may go through all of the other
+-- table instead. For the same reason rows that are to go are picked first, by their places.
 
 -- name: bodies
 -- Events with a body, beyond a place and older than a bound, and whether something of them has not ended.
 SELECT e.account_id, e.id,
-  EXISTS (SELECT FROM delivery AS d WHERE d.event_id = e.id AND d.state < 20)
-  OR EXISTS (SELECT FROM fan_out AS f WHERE f.event_id = e.id) AS open
+  (SELECT true FROM delivery AS d WHERE d.event_id = e.id AND d.state < 20 LIMIT 1) IS NOT NULL
+  OR (SELECT true FROM fan_out AS f WHERE f.event_id = e.id) IS NOT NULL AS open
 FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3;
 
 -- name: kept_bodies
 SELECT k.account_id, k.event_id,
-  EXISTS (SELECT FROM delivery AS d WHERE d.event_id = k.event_id AND d.state < 20)
-  OR EXISTS (SELECT FROM fan_out AS f WHERE f.event_id = k.event_id) AS open
+  (SELECT true FROM delivery AS d WHERE d.event_id = k.event_id AND d.state < 20 LIMIT 1) IS NOT NULL
+  OR (SELECT true FROM fan_out AS f WHERE f.event_id = k.event_id) IS NOT NULL AS open
 FROM kept_body AS k WHERE k.event_id > $1 ORDER BY k.event_id LIMIT $2;
 
 -- name: keep_bodies
@@ -24,15 +26,15 @@ WHERE event.account_id = t.account_id AND event.id = t.id AND event.data IS NOT 
 DELETE FROM kept_body WHERE event_id = ANY ($1::bigint[]);
 
 -- name: dedupe
-DELETE FROM dedupe WHERE event_id IN (SELECT event_id FROM dedupe WHERE event_id < $1 ORDER BY event_id LIMIT $2);
+DELETE FROM dedupe WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM dedupe WHERE event_id < $1 ORDER BY event_id LIMIT $2
+));
 
 -- name: deliveries
 -- Deliveries beyond a place and older than a bound, and whether they ended before an instant. What was folded goes after
 -- its digest: its outcome is that one's, and an erasure finds that one by it.
 SELECT d.account_id, d.id, d.state >= 20 AND d.at < $3
-  AND (d.digest_id IS NULL OR NOT EXISTS (
-    SELECT FROM delivery AS g WHERE g.account_id = d.account_id AND g.id = d.digest_id
-  )) AS ended
+  AND (SELECT true FROM delivery AS g WHERE g.id = d.digest_id) IS NULL AS ended
 FROM delivery AS d WHERE d.id > $1 AND d.id < $2 ORDER BY d.id LIMIT $4;
 
 -- name: delete_deliveries
@@ -52,8 +54,8 @@ DELETE FROM digest WHERE delivery_id = ANY ($1::bigint[]);
 -- name: events
 -- Events beyond a place and older than a bound, and whether nothing refers to them any more.
 SELECT e.account_id, e.id,
-  NOT EXISTS (SELECT FROM delivery AS d WHERE d.event_id = e.id)
-  AND NOT EXISTS (SELECT FROM fan_out AS f WHERE f.event_id = e.id) AS free
+  (SELECT true FROM delivery AS d WHERE d.event_id = e.id LIMIT 1) IS NULL
+  AND (SELECT true FROM fan_out AS f WHERE f.event_id = e.id) IS NULL AS free
 FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3;
 
 -- name: delete_events
@@ -102,10 +104,10 @@ SELECT count(*) FROM gone;
 
 -- name: windows
 -- Windows beyond a place, and whether they ended before an instant and have no open digest.
-SELECT w.webhook_id, w.ends_at < $2 AND NOT EXISTS (
-  SELECT FROM digest AS g JOIN delivery AS d ON d.id = g.delivery_id
-  WHERE g.webhook_id = w.webhook_id AND g.takes AND (d.state < 12 OR (d.state = 12 AND d.prior < 20))
-) AS over
+SELECT w.webhook_id, w.ends_at < $2 AND (
+  SELECT true FROM digest AS g JOIN delivery AS d ON d.id = g.delivery_id
+  WHERE g.webhook_id = w.webhook_id AND g.takes AND (d.state < 12 OR (d.state = 12 AND d.prior < 20)) LIMIT 1
+) IS NULL AS over
 FROM digest_window AS w WHERE w.webhook_id > $1 ORDER BY w.webhook_id LIMIT $3;
 
 -- name: delete_windows
@@ -113,9 +115,9 @@ FROM digest_window AS w WHERE w.webhook_id > $1 ORDER BY w.webhook_id LIMIT $3;
 DELETE FROM digest_window WHERE webhook_id = ANY ($1::bigint[]) AND ends_at < $2;
 
 -- name: idempotency
-DELETE FROM idempotency WHERE (account_id, route, key) IN (
-  SELECT account_id, route, key FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
-);
+DELETE FROM idempotency WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+));
 
 -- name: webhooks
 -- The next ones beyond a place, and whether they are deleted.
@@ -123,19 +125,19 @@ SELECT id, deleted FROM webhook WHERE id > $1 ORDER BY id LIMIT $2;
 
 -- name: drop_abandoned
 -- Cancels what still waits for the given webhooks, so many of each.
-UPDATE delivery SET state = 22, at = $2 WHERE state < 12 AND id IN (
+UPDATE delivery SET state = 22, at = $2 WHERE state < 12 AND id = ANY (ARRAY(
   SELECT d.id FROM unnest($1::bigint[]) AS w (id) CROSS JOIN LATERAL (
     SELECT id FROM delivery WHERE webhook_id = w.id AND state < 12 ORDER BY at, id LIMIT $3
   ) AS d
-);
+));
 
 -- name: removed_account
 SELECT id, removed_at FROM account WHERE removed_at > $1 ORDER BY removed_at LIMIT 1;
 
 -- name: dedupe_of_account
-DELETE FROM dedupe WHERE account_id = $1 AND external_id IN (
-  SELECT external_id FROM dedupe WHERE account_id = $1 LIMIT $2
-);
+DELETE FROM dedupe WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM dedupe WHERE account_id = $1 ORDER BY account_id, external_id LIMIT $2
+));
 
 -- name: events_of_account
 -- The oldest.
@@ -153,17 +155,19 @@ RETURNING d.account_id, d.id;
 SELECT account_id, id, external_id FROM activity WHERE account_id = $1 ORDER BY id LIMIT $2;
 
 -- name: state_of_account
-DELETE FROM trigger_state WHERE account_id = $1 AND key IN (
-  SELECT key FROM trigger_state WHERE account_id = $1 ORDER BY key LIMIT $2
-);
+DELETE FROM trigger_state WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM trigger_state WHERE account_id = $1 ORDER BY account_id, key LIMIT $2
+));
 
 -- name: timers_of_account
-DELETE FROM timer WHERE account_id = $1 AND name IN (SELECT name FROM timer WHERE account_id = $1 LIMIT $2);
+DELETE FROM timer WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM timer WHERE account_id = $1 ORDER BY account_id, name LIMIT $2
+));
 
 -- name: idempotency_of_account
-DELETE FROM idempotency WHERE (account_id, route, key) IN (
-  SELECT account_id, route, key FROM idempotency WHERE account_id = $1 LIMIT $2
-);
+DELETE FROM idempotency WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM idempotency WHERE account_id = $1 ORDER BY account_id, route, key LIMIT $2
+));
 
 -- name: lanes_of_account
 DELETE FROM lane WHERE webhook_id IN (SELECT id FROM webhook WHERE account_id = $1);
