@@ -4,7 +4,6 @@ Promises: everything `store.port` does, with PostgreSQL's own durability, and th
 Leaves out: setting up the server, its backups, and following it to another address.
 """
 
-from tocsin.store.postgres.migrations import SchemaStatus
 from tocsin.store.postgres.store import PostgresStore, check, migrate, open_postgres, schema_status
 
-__all__ = ["PostgresStore", "SchemaStatus", "check", "migrate", "open_postgres", "schema_status"]
+__all__ = ["PostgresStore", "check", "migrate", "open_postgres", "schema_status"]

@@ -20,13 +20,6 @@ class Migration(msgspec.Struct, frozen=True):
     sql: str
 
 
-class SchemaStatus(msgspec.Struct, frozen=True):
-    """`found`: the database's schema, 0 where there is none yet; `newest`: this program's."""
-
-    found: int
-    newest: int
-
-
 @cache
 def migrations() -> tuple[Migration, ...]:
     """All of them, in order, numbered from 1 without a gap."""

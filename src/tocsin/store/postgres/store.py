@@ -2,6 +2,7 @@
 
 from tocsin.clock import Clock
 from tocsin.errors import Misconfigured, TocsinError
+from tocsin.store.port import SchemaStatus
 from tocsin.store.postgres import migrations
 from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
 from tocsin.store.postgres.database import Address, Pool
@@ -10,7 +11,6 @@ from tocsin.store.postgres.erasure import PostgresErasure
 from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
 from tocsin.store.postgres.idempotency import PostgresIdempotency
 from tocsin.store.postgres.journal import PostgresJournal
-from tocsin.store.postgres.migrations import SchemaStatus
 from tocsin.store.postgres.notices import PostgresNotices
 from tocsin.store.postgres.ownership import PostgresOwnership
 from tocsin.store.postgres.presence import Presence
