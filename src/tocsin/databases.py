@@ -19,6 +19,8 @@ async def open_store(settings: Settings, clock: Clock, *, readonly: bool = False
         return await sqlite.open_sqlite(settings.sqlite_path(), clock=clock, readonly=readonly)
     from tocsin.store import postgres  # noqa: PLC0415 - see above
 
+    if not readonly:
+        secret_key(settings)  # without one nothing is made
     return await postgres.open_postgres(url, clock=clock, readonly=readonly)
 
 

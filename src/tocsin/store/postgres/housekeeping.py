@@ -34,10 +34,11 @@ class PostgresHousekeeping:
         return await self._pool.read(faults)
 
     async def meta(self, name: str) -> str | None:
-        return await self._pool.read(lambda db: db.value(_META["get"], name))
+        value = await self._pool.read(lambda db: db.value(_META["get"], name))
+        return None if value is None else value.decode()
 
     async def set_meta(self, name: str, value: str) -> None:
-        await self._writer.alone(lambda db: db.change(_META["set"], name, value))
+        await self._writer.alone(lambda db: db.change(_META["set"], name, value.encode()))
 
 
 async def faults(db: Database) -> list[str]:

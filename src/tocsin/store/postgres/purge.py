@@ -76,7 +76,7 @@ async def _place(db: WritingDatabase, kind: str) -> int:
 
 
 async def _set_place(db: WritingDatabase, kind: str, place: int) -> None:
-    await db.change(_META["set"], f"purge.{kind}", str(place))
+    await db.change(_META["set"], f"purge.{kind}", str(place).encode())
 
 
 async def _drop_abandoned(db: WritingDatabase, now: Millis, limit: int) -> None:

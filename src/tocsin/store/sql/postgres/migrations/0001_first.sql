@@ -6,7 +6,7 @@
 -- What the database says of itself: key fingerprint, how far housekeeping has come.
 CREATE TABLE meta (
   name  text COLLATE "C" PRIMARY KEY,
-  value text NOT NULL
+  value bytea NOT NULL -- UTF-8, of which a text would not hold all
 );
 
 -- Who may write the journal. One row: one owner of everything. Writes read it FOR SHARE, who becomes the owner changes it
