@@ -1,5 +1,6 @@
 """A connection with a transaction open, in few words; and the pool that connections come from."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from tocsin.errors import Misconfigured, TocsinError, Unavailable
-from tocsin.store.postgres.errors import translate
+from tocsin.store.postgres.errors import GONE, may_run_again, translate
 
 T = TypeVar("T")
 
@@ -24,6 +25,9 @@ _ACQUIRE_S = 10
 
 # A statement takes milliseconds. One that has not ended by then hangs, and with it what waits behind it.
 _STATEMENT_S = 60
+
+# A server that was restarted has cut every connection of the pool, and each is found out on its own.
+_READS = _CONNECTIONS + 1
 
 
 _SESSION = {"application_name": "tocsin"}
@@ -155,27 +159,38 @@ class Pool:
         Raises:
             Unavailable: the store is closed, or there is none to be had.
         """
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise Unavailable("the store is closed", code="stopping")
         try:
-            connection = await self._pool.acquire(timeout=_ACQUIRE_S)
+            connection = await pool.acquire(timeout=_ACQUIRE_S)
         except Exception as error:
             raise translate(error) from error
         try:
             yield connection
         finally:
-            await self._pool.release(connection)
+            # What is wrong with it was told already; the pool has closed it then.
+            with contextlib.suppress(*GONE):
+                await pool.release(connection)
 
     async def read(self, read: Callable[[Database], Awaitable[T]]) -> T:
-        """Runs `read` on one state of the database; it sees all that was answered before."""
-        async with self.connection() as connection:
+        """Runs `read` on one state of the database; it sees all that was answered before.
+
+        It is run again where a connection was cut.
+        """
+        for n in range(_READS):
             try:
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                async with (
+                    self.connection() as connection,
+                    connection.transaction(isolation="repeatable_read", readonly=True),
+                ):
                     return await read(Database(connection))
             except TocsinError:
                 raise
             except Exception as error:
-                raise translate(error) from error
+                if n == _READS - 1 or not may_run_again(error):
+                    raise translate(error) from error
+        raise AssertionError("the last round answers or raises")
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None

@@ -25,6 +25,24 @@ RESOURCE_ERRORS: tuple[type[Exception], ...] = (
 # Two transactions stood in each other's way, and this one was given up: it may be run again.
 CONTENTION: tuple[type[Exception], ...] = (asyncpg.TransactionRollbackError,)
 
+# The connection has ended, as after a restart of the server: another one may do.
+_CUT: tuple[type[Exception], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # how the driver takes a goodbye that comes while it is about to ask
+    ConnectionError,
+)
+
+# What can come of letting a connection go that has ended.
+GONE: tuple[type[Exception], ...] = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
 # What a row is at fault for: out of PostgreSQL's range, or refused by a constraint. `ValueError` takes in the driver's
 # complaint of an argument.
 ROW_ERRORS: tuple[type[Exception], ...] = (
@@ -41,6 +59,11 @@ ROW_ERRORS: tuple[type[Exception], ...] = (
 def is_resource_error(error: BaseException) -> bool:
     """Whether it says that the database does not answer, and nothing of what was asked."""
     return isinstance(error, RESOURCE_ERRORS) and not isinstance(error, ROW_ERRORS)
+
+
+def may_run_again(error: BaseException) -> bool:
+    """Whether a transaction that failed so, before its commit, can simply be run again."""
+    return isinstance(error, (*CONTENTION, *_CUT)) and not isinstance(error, ROW_ERRORS)
 
 
 def translate(error: BaseException, *, at_commit: bool = False) -> Exception:

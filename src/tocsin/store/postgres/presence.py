@@ -23,18 +23,17 @@ class Presence:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._connection: Any = None
-        self._number = 0
+        self._number = 1 + secrets.randbits(62)
         self._making = asyncio.Lock()
 
     async def number(self) -> int:
-        """This process's; another one once the connection was lost, as the lock was then.
+        """This process's. Where the connection was lost it is taken again; in between others think it gone.
 
         Raises:
             Unavailable: the database does not answer.
         """
         async with self._making:
             if self._connection is None or self._connection.is_closed():
-                self._number = 1 + secrets.randbits(62)
                 try:
                     self._connection = await self._address.connect()
                     await self._connection.execute(_PRESENCE["hold"], self._number)

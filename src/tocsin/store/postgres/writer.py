@@ -14,12 +14,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-import asyncpg
-
 from tocsin import failpoints
-from tocsin.errors import Unavailable
+from tocsin.errors import TocsinError, Unavailable
 from tocsin.store.postgres.database import Database, Pool
-from tocsin.store.postgres.errors import CONTENTION, ROW_ERRORS, is_resource_error, translate
+from tocsin.store.postgres.errors import CONTENTION, GONE, ROW_ERRORS, is_resource_error, may_run_again, translate
 from tocsin.store.postgres.statements import statements
 
 T = TypeVar("T")
@@ -32,7 +30,8 @@ log = logging.getLogger(__name__)
 # wait for the whole.
 _MAX_ROWS = 4_000
 
-# A transaction that was given up because another stood in its way is run again so many times, each time a little later.
+# A transaction that was given up, because another stood in its way or its connection ended, is run so many times at
+# most, each time a little later.
 _ROUNDS = 5
 _PAUSE_S = 0.01
 
@@ -128,8 +127,10 @@ class Writer:
             try:
                 async with self._pool.connection() as connection:
                     return await _transact_alone(connection, run)
-            except CONTENTION as error:
-                if n == _ROUNDS - 1:
+            except TocsinError:
+                raise
+            except Exception as error:
+                if n == _ROUNDS - 1 or not may_run_again(error):
                     raise translate(error) from error
                 await asyncio.sleep(_PAUSE_S * (n + 1))
         raise AssertionError("the last round answers or raises")
@@ -180,8 +181,8 @@ class Writer:
                         await _transact(connection, batch, fence_all=False)
                     except _RunAgain:
                         await _transact(connection, batch, fence_all=True)
-            except CONTENTION:
-                if n == _ROUNDS - 1:
+            except Exception as error:
+                if n == _ROUNDS - 1 or not may_run_again(error):
                     raise
                 await asyncio.sleep(_PAUSE_S * (n + 1))
             else:
@@ -218,11 +219,9 @@ async def _transact_alone(connection: Any, run: Run[T]) -> T:
     try:
         await transaction.start()
         answer = await run(database)
-    except BaseException as error:
+    except BaseException:
         await _roll_back(transaction, connection)
-        if not isinstance(error, Exception) or isinstance(error, CONTENTION):
-            raise
-        raise translate(error) from error
+        raise
     await _commit(transaction)
     return answer
 
@@ -268,7 +267,7 @@ async def _roll_back(transaction: Any, connection: Any) -> None:
         return
     try:
         await transaction.rollback()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except GONE as error:
         log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
 
 
