@@ -31,10 +31,15 @@ _LOOK = 5_000
 # The gauge of waiting deliveries is counted up to here: some 10 ms.
 _COUNT = 100_000
 
-# The list of deliveries, by which of them are looked at.
+# The list of deliveries, by which of them are looked at: those that one index has in order.
 _DELIVERIES = {
-    near: _RECORD["deliveries"].replace("/* near */", _RECORD[near])
-    for near in ("near_account", "near_event", "near_digest", "near_failed")
+    near: _RECORD["deliveries"].replace("account_id = $1 /* near */", condition)
+    for near, condition in {
+        "account": "account_id = $1",
+        "event": "event_id = $5",
+        "digest": "digest_id = $10",
+        "failed": "account_id = $1 AND state = 21",
+    }.items()
 }
 
 
@@ -190,13 +195,13 @@ async def _deliveries(
     facts = (where.webhook_id, where.event_id, where.status_code, where.type, where.channel, where.digest_id)
     if not _can_be(account_id, *facts) or not await _lives(db, account_id):
         return [], None
-    near = "near_account"
+    near = "account"
     if where.digest_id is not None:
-        near = "near_digest"
+        near = "digest"
     elif where.event_id is not None:
-        near = "near_event"
+        near = "event"
     elif where.state is DeliveryState.FAILED:
-        near = "near_failed"
+        near = "failed"
     rows = await db.rows_in_order(
         _DELIVERIES[near],
         account_id,

@@ -32,12 +32,12 @@ FROM event AS e JOIN account AS a ON a.id = e.account_id AND a.removed_at IS NUL
 WHERE e.account_id = $1 AND e.id = $2;
 
 -- name: deliveries
--- As `events`. Which deliveries are looked at is put in the place of /* near */.
+-- As `events`. Where a filter has an index of its own, its condition is put in the place of what is marked as near.
 WITH found AS MATERIALIZED (
   SELECT d.id, d.event_id, d.webhook_id, d.account_id, e.type, w.channel, d.state, d.at, d.attempts, d.status_code,
     d.replay_id, d.digest_id, g.members
   FROM (
-    SELECT * FROM delivery WHERE /* near */ AND id >= $3 AND id < $2 ORDER BY id DESC LIMIT $12
+    SELECT * FROM delivery WHERE account_id = $1 /* near */ AND id >= $3 AND id < $2 ORDER BY id DESC LIMIT $12
   ) AS d
   JOIN event AS e ON e.account_id = d.account_id AND e.id = d.event_id
   LEFT JOIN webhook AS w ON w.account_id = d.account_id AND w.id = d.webhook_id
@@ -50,21 +50,9 @@ WITH found AS MATERIALIZED (
   ORDER BY d.id DESC LIMIT $11
 )
 SELECT CASE WHEN c.n < $11 THEN (
-    SELECT id FROM delivery WHERE /* near */ AND id >= $3 AND id < $2 ORDER BY id DESC OFFSET $12 - 1 LIMIT 1
+    SELECT id FROM delivery WHERE account_id = $1 /* near */ AND id >= $3 AND id < $2 ORDER BY id DESC OFFSET $12 - 1 LIMIT 1
   ) END AS looked, f.*
 FROM (SELECT count(*) AS n FROM found) AS c LEFT JOIN found AS f ON true ORDER BY f.id DESC;
-
--- name: near_account
-account_id = $1
-
--- name: near_event
-event_id = $5
-
--- name: near_digest
-digest_id = $10
-
--- name: near_failed
-account_id = $1 AND state = 21
 
 -- name: delivery
 SELECT d.id, d.event_id, d.webhook_id, d.account_id, e.type, w.channel, d.state, d.at, d.attempts, d.status_code,
