@@ -32,7 +32,7 @@ _LOOK = 5_000
 _COUNT = 100_000
 
 # The list of deliveries, by which of them are looked at: those that one index has in order.
-_DELIVERIES = {
+DELIVERIES = {
     near: _RECORD["deliveries"].replace("account_id = $1 /* near */", condition)
     for near, condition in {
         "account": "account_id = $1",
@@ -203,7 +203,7 @@ async def _deliveries(
     elif where.state is DeliveryState.FAILED:
         near = "failed"
     rows = await db.rows_in_order(
-        _DELIVERIES[near],
+        DELIVERIES[near],
         account_id,
         before,
         least,
