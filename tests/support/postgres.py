@@ -18,7 +18,7 @@ from tocsin.store.postgres import migrate
 _PROGRAMS = Path("/usr/lib/postgresql")
 
 # Which server the processes that a test starts are to use.
-_VARIABLE = "TOCSIN_TEST_POSTGRES"
+_VARIABLE = "POSTGRES_OF_TESTS"
 
 _TEMPLATE = "tocsin_template"
 
