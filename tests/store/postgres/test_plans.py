@@ -66,13 +66,13 @@ THROUGH = {
 PINNED = {
     ("delivery", "first_waiting"): "Index Scan using delivery_waiting on delivery d",
     ("delivery", "claim"): "Index Scan using delivery_id on delivery d",
-    ("delivery", "settle"): "Index Scan using delivery_sending on delivery d",
+    ("delivery", "settle"): "Index Cond: (id = ANY ($1))",  # and not all that is being sent
     ("delivery", "release"): "Index Scan using delivery_sending on delivery",
     ("delivery", "release_all"): "Index Scan using delivery_sending on delivery",
     ("delivery", "drop_waiting"): "Index Scan using delivery_waiting on delivery",
     ("lane", "beyond"): "Index Only Scan using delivery_waiting on delivery d",
     ("lane", "facts"): "Index Only Scan using delivery_waiting on delivery d",
-    ("digest", "fold"): "Index Scan using delivery_sending on delivery d",
+    ("digest", "fold"): "Index Cond: (id = ANY ($1))",
     ("digest", "window"): "Index Scan using digest_open on digest g",
     ("digest", "close_others"): "Index Scan using digest_open on digest",
     ("event", "firsts"): "Index Scan using dedupe_pkey on dedupe known",
