@@ -61,8 +61,8 @@ class Database:
     async def in_order(self) -> None:
         """From here on to the end of the transaction rows are taken from an index one by one, in its order.
 
-        For what goes on from a place and stops at a bound. PostgreSQL would rather collect all that an account has and
-        sort it, wherever it takes the account for one of average size.
+        For what goes on from a place and stops at a bound. PostgreSQL would rather collect all that a small account has
+        and sort it: five times as long with 500 rows, and longer the more an account has grown since it was analysed.
         """
         await self.connection.execute("SET LOCAL enable_bitmapscan = off")
 
