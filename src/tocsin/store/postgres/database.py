@@ -32,10 +32,10 @@ _READS = _CONNECTIONS + 1
 
 _SESSION = {"application_name": "tocsin"}
 
-# Each time a statement is run it is planned for the values given: how many there are in its arrays, and how large tables
-# are by now. A plan made once and kept (PostgreSQL's way from the sixth time on) was made for a dozen rows of tables that
-# were nearly empty: settling 1,000 deliveries with it took 260 µs each, planned anew 29, ingesting 58 and 46. A statement
-# that is not cached is planned each time anyway, and poolers do not know the setting.
+# Each time a statement is run it is planned for the values given: how many there are in its arrays, and how large
+# tables are by now. A plan that is kept (PostgreSQL's way from the sixth time on) is made for a dozen rows of tables
+# that may have been nearly empty: with it settling took 260 µs for each of 1,000, planned anew 29, ingesting 58 and 46
+# (one shared machine). What is not cached is planned each time anyway, and poolers do not know the setting.
 _PLANS = {"plan_cache_mode": "force_custom_plan"}
 
 
