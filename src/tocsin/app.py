@@ -15,7 +15,7 @@ import msgspec
 import uvicorn
 import uvloop
 
-from tocsin import __version__, profiles
+from tocsin import __version__, databases, profiles
 from tocsin.api.asgi import make_asgi
 from tocsin.api.services import Services
 from tocsin.clock import Clock, SystemClock
@@ -47,11 +47,8 @@ from tocsin.errors import Misconfigured
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
 from tocsin.security.links import Links
-from tocsin.security.vault import Vault, read_or_make_key
-from tocsin.store.port import Store
-from tocsin.store.sqlite import migrations, open_sqlite
-from tocsin.store.sqlite.migrations import SchemaStatus
-from tocsin.store.sqlite.store import migrate as migrate_sqlite
+from tocsin.security.vault import Vault
+from tocsin.store.port import SchemaStatus, Store
 from tocsin.telemetry import Metrics
 from tocsin.triggers import firing
 from tocsin.triggers.knowledge import Knowledge
@@ -265,11 +262,9 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
     for name in profiles.names():
         firing.load(profiles.load(name))  # what cannot be stops the start
     clock = clock or SystemClock()
-    path = settings.sqlite_path()
-    store = await open_sqlite(path, clock=clock)
+    store = await databases.open_store(settings, clock)
     try:
-        key = settings.vault_key() or read_or_make_key(path.with_name(path.name + ".key"))
-        vault = Vault(key)
+        vault = Vault(databases.secret_key(settings))
         await _check_key_fits(store, vault)
         for profile, accounts in _missing(await store.accounts.profiles()).items():
             log.warning("profile_missing", extra={"profile": profile, "accounts": accounts})
@@ -322,15 +317,12 @@ async def examine(settings: Settings, key: bytes | None) -> Examination:
         key: of the secrets, where there is one.
 
     Raises:
-        Misconfigured: the file is no database of ours, or a newer program's.
+        Misconfigured: it is no database of ours, or a newer program's, or cannot be reached.
     """
-    path = settings.sqlite_path()
-    if not path.exists():
-        return Examination(None)
-    schema = migrations.status(path)
+    schema = await databases.schema_status(settings)
     if schema.found != schema.newest:
-        return Examination(schema)
-    store = await open_sqlite(path, clock=SystemClock(), readonly=True)
+        return Examination(schema if schema.found else None)
+    store = await databases.open_store(settings, SystemClock(), readonly=True)
     try:
         known = await store.housekeeping.meta(_VAULT_META)
         fits = None if known is None else key is not None and Vault(key).fingerprint == known
@@ -341,8 +333,8 @@ async def examine(settings: Settings, key: bytes | None) -> Examination:
 
 
 def schema_status(settings: Settings) -> SchemaStatus:
-    """Raises `Misconfigured` where the file is no database of ours, or a newer program's."""
-    return migrations.status(settings.sqlite_path())
+    """Raises `Misconfigured` where it is no database of ours, or a newer program's."""
+    return asyncio.run(databases.schema_status(settings))
 
 
 def migrate(settings: Settings) -> Sequence[str]:
@@ -351,7 +343,7 @@ def migrate(settings: Settings) -> Sequence[str]:
     Raises:
         Misconfigured: as `schema_status`; or a server has it open.
     """
-    return migrate_sqlite(settings.sqlite_path())
+    return asyncio.run(databases.migrate(settings))
 
 
 def serve(settings: Settings) -> int:
@@ -414,7 +406,7 @@ class _Server(uvicorn.Server):
 
 def _announce(app: App, address: str) -> None:
     settings = app.settings
-    log.info("server_started", extra={"address": address, "db": settings.db, "version": __version__})
+    log.info("server_started", extra={"address": address, "db": settings.db_shown, "version": __version__})
     said = f"Tocsin {__version__} at {address}\n"
     if app.made_operator_key is not None:
         said += f"The operator's key, shown this once: {app.made_operator_key}\n"

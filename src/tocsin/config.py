@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -90,13 +91,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             Misconfigured: `db` is of another kind.
         """
         scheme, _, path = self.db.partition(":///")
-        if scheme.startswith("postgres"):
-            raise Misconfigured("PostgreSQL is not in this version yet; write sqlite:///tocsin.db")
         if self.role != "all":
             raise Misconfigured("one process does everything on SQLite; leave --role at all")
         if scheme != "sqlite" or not path:
-            raise Misconfigured(f"TOCSIN_DB {self.db!r} is not understood; write sqlite:///tocsin.db")
+            raise Misconfigured(
+                f"TOCSIN_DB {self.db_shown!r} is not understood; write sqlite:///tocsin.db, or postgresql://host/name"
+            )
         return Path(path)
+
+    def postgres_url(self) -> str | None:
+        """The address of a PostgreSQL database; None where `db` is of another kind.
+
+        Raises:
+            Misconfigured: the role is one that is not there yet.
+        """
+        if not self.db.startswith(("postgresql://", "postgres://")):
+            return None
+        if self.role != "all":
+            raise Misconfigured("processes that share the work are not in this version yet; leave --role at all")
+        return self.db
+
+    @property
+    def db_shown(self) -> str:
+        """The database's address without what may be secret in it."""
+        parts = urlsplit(self.db)
+        _, at, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"…@{host}" if at else host, query="")) if parts.netloc else self.db
 
 
 def _cidrs(name: str, text: str) -> tuple[Network, ...]:

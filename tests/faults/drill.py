@@ -242,6 +242,6 @@ def _path(webhook: int) -> str:
     return f"/webhook-{webhook}"
 
 
-def run(plan: Plan, folder: Path) -> Evidence:
-    with LedgerReceiver() as receiver, Server(folder, retry_scale=RETRY_SCALE) as server:
+def run(plan: Plan, folder: Path, **settings: str) -> Evidence:
+    with LedgerReceiver() as receiver, Server(folder, retry_scale=RETRY_SCALE, **settings) as server:
         return Drill(plan, server, server.operator.shop(), receiver).run()

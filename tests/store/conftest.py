@@ -2,16 +2,18 @@
 
 import asyncio
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.store.world import STORES, World
+from tests.store.world import STORES, World, forget
 
 
 @pytest.fixture(params=sorted(STORES))
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return World(request.param, tmp_path)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    yield World(request.param, tmp_path)
+    asyncio.run(forget(request.param, tmp_path))
 
 
 @pytest.hookimpl(tryfirst=True)

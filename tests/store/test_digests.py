@@ -366,3 +366,17 @@ async def test_the_last_words_of_a_digest_are_written_and_close_it(world: World)
     event = await world.store.records.event(account.id, old.event_id)
     assert event is not None
     assert event.data == summary(9)
+
+
+async def test_a_webhook_that_is_gathered_twice_at_once_is_as_the_last_says(world: World):
+    """Two gatherings of a webhook in one call count in their order, both with their members."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    first, second = await claimed(world, account, webhook, 2)
+    one = digest(world, 1)
+    more = msgspec.structs.replace(one, summary=summary(2))
+    folds = [Fold(members=(first,), into=one), Fold(members=(second,), into=more)]
+    await world.store.digests.gather([folding(world, account, webhook, fold) for fold in folds], world.epoch)
+    assert await opened(world, webhook) == more
+    members = await world.store.digests.members(account.id, one.delivery_id, ALL)
+    assert {delivery.id for delivery in members} == {first, second}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.world import STORES, World
+from tests.store.world import STORES, World, forget
 from tocsin.clock import Millis
-from tocsin.errors import Misconfigured, Unavailable
+from tocsin.errors import Unavailable
 
 
 async def test_small_facts_are_kept(world: World):
@@ -58,14 +58,6 @@ async def test_closing_finishes_what_was_begun(world: World):
         assert await world.store.records.event(account.id, event.id) is not None
 
 
-async def test_a_second_owner_is_refused(world: World):
-    """While a store is open nobody else opens it; the refusal names the process. Afterwards it opens again."""
-    with pytest.raises(Misconfigured, match=r"already open by process \d+"):
-        await STORES[world.name](world.directory, world.clock)
-    await world.reopen()
-    assert await world.store.ready()
-
-
 async def test_a_caller_that_goes_away_disturbs_nobody(world: World):
     """A call that is cancelled while it waits harms no other."""
     account = await world.account()
@@ -92,4 +84,5 @@ def test_a_store_serves_one_event_loop_after_another(name: str):
     try:
         assert asyncio.run(use()) < asyncio.run(use())
     finally:
+        asyncio.run(forget(name, directory))
         shutil.rmtree(directory)

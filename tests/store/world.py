@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.postgres import database, drop
 from tocsin.clock import ManualClock, Millis
 from tocsin.ids import IdSource
 from tocsin.model import (
@@ -21,6 +22,7 @@ from tocsin.model import (
     WebhookState,
 )
 from tocsin.store.port import Accepted, Change, Claimed, Ingested, NewDelivery, NewEvent, Page, Settlement, Store
+from tocsin.store.postgres import open_postgres
 from tocsin.store.sqlite import open_sqlite
 from tocsin.store.sqlite.recent import Recent
 
@@ -37,8 +39,19 @@ async def sqlite_eager(directory: Path, clock: ManualClock) -> Store:
     return await open_sqlite(directory / "tocsin.db", clock=clock, recent=recent, log_pages=20)
 
 
-# The contract suite runs against each of these; a second store is one more line.
-STORES: dict[str, Opener] = {"sqlite": sqlite, "sqlite_eager": sqlite_eager}
+async def postgres(directory: Path, clock: ManualClock) -> Store:
+    return await open_postgres(await database(directory), clock=clock)
+
+
+# The contract suite runs against each of these.
+STORES: dict[str, Opener] = {"postgres": postgres, "sqlite": sqlite, "sqlite_eager": sqlite_eager}
+
+
+async def forget(name: str, directory: Path) -> None:
+    """After a test: what lies outside of its directory goes."""
+    if name == "postgres":
+        await drop(directory)
+
 
 ALL = Page(limit=1000)
 

@@ -85,9 +85,7 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findin
             "make sure that only your gateway is in there",
         )
     if settings.role != "all":
-        yield Finding(
-            FAIL, "settings", f"TOCSIN_ROLE={settings.role}: on SQLite one process does everything", "unset it"
-        )
+        yield Finding(FAIL, "settings", f"TOCSIN_ROLE={settings.role}: one process does everything", "unset it")
     if not unknown and settings.retry_scale == 1 and settings.role == "all" and not settings.cue_trust_user_id:
         yield Finding(OK, "settings", "understood")
 
@@ -102,7 +100,16 @@ def _dialects(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    path = settings.sqlite_path()
+    try:
+        url = settings.postgres_url()
+        path = None if url is not None else settings.sqlite_path()
+    except Misconfigured as error:
+        yield Finding(FAIL, "database", error.detail)
+        return
+    if path is None:
+        key, key_finding = _given_key(settings)
+        yield from _contents(settings, settings.db_shown, key, key_finding)
+        return
     folder = path.absolute().parent
     if not folder.is_dir():
         yield Finding(FAIL, "database", f"{folder} is not there", f"mkdir -p {folder}")
@@ -115,21 +122,25 @@ def _database(settings: Settings) -> Iterator[Finding]:
         state = FAIL if free < _NO_SPACE else WARN
         yield Finding(state, "database", f"{free >> 20} MiB are left on its disk", "make space, or move the file")
     key, key_finding = _key(settings, path)
+    yield from _contents(settings, str(path), key, key_finding)
+
+
+def _contents(settings: Settings, shown: str, key: bytes | None, key_finding: Finding) -> Iterator[Finding]:
     try:
         found = asyncio.run(app.examine(settings, key))
     except Misconfigured as error:
         yield Finding(FAIL, "database", error.detail)
         return
     if found.schema is None:
-        yield Finding(OK, "database", f"{path} will be made at the first start")
+        yield Finding(OK, "database", f"{shown} will be made at the first start")
     elif found.schema.found != found.schema.newest:
-        detail = f"{path} has schema {found.schema.found}; this program's is {found.schema.newest}"
+        detail = f"{shown} has schema {found.schema.found}; this program's is {found.schema.newest}"
         yield Finding(WARN, "database", detail, "run: tocsin migrate (a start of the server does it too)")
     elif found.faults:
-        detail = f"{path} is damaged: {'; '.join(found.faults[:3])}"
+        detail = f"{shown} is damaged: {'; '.join(found.faults[:3])}"
         yield Finding(FAIL, "database", detail, "stop the server and restore a backup")
     else:
-        yield Finding(OK, "database", f"{path} is whole, its schema is {found.schema.found}")
+        yield Finding(OK, "database", f"{shown} is whole, its schema is {found.schema.found}")
     for name, accounts in found.profiles_missing.items():
         detail = f"{accounts} of its accounts have the profile {name}, which is not there: their deliveries wait"
         yield Finding(FAIL, "database", detail, f"give the folder that {name} is in as TOCSIN_PROFILES")
@@ -144,11 +155,23 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield key_finding
 
 
-def _key(settings: Settings, database: Path) -> tuple[bytes | None, Finding]:
+def _given_key(settings: Settings) -> tuple[bytes | None, Finding]:
     subject = "key of the secrets"
-    given = settings.vault_key()
+    try:
+        given = settings.vault_key()
+    except Misconfigured as error:
+        return None, Finding(FAIL, subject, error.detail)
     if given is not None:
         return given, Finding(OK, subject, "TOCSIN_SECRET_KEY is given")
+    return None, Finding(
+        FAIL, subject, "TOCSIN_SECRET_KEY is not set; PostgreSQL needs it", "make one with: openssl rand -base64 32"
+    )
+
+
+def _key(settings: Settings, database: Path) -> tuple[bytes | None, Finding]:
+    subject = "key of the secrets"
+    if settings.vault_key() is not None:
+        return _given_key(settings)
     path = database.with_name(f"{database.name}.key")
     if not path.exists():
         return None, Finding(OK, subject, f"{path} will be made at the first start", "keep a copy of it then")

@@ -29,7 +29,7 @@ class SettingFlags:
     """The file of settings; tocsin.toml here, where there is one."""
 
     db: _Text = None
-    """The database: sqlite:///tocsin.db unless said otherwise."""
+    """The database: sqlite:///tocsin.db unless said otherwise; or postgresql://…, best as a variable."""
 
     host: _Text = None
     """The address to listen at: 127.0.0.1 unless said otherwise."""
@@ -40,7 +40,7 @@ class SettingFlags:
     role: Annotated[
         Literal["all", "api", "worker"] | None, Parameter(group=_GROUP, negative=(), show_default=False)
     ] = None
-    """What this process does: all, unless said otherwise; api and worker share a PostgreSQL database."""
+    """What this process does: all; the others are not in this version yet."""
 
     public_url: _Text = None
     """Where the server is seen from outside, for links in e-mails."""

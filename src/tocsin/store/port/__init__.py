@@ -16,7 +16,7 @@ Errors, from any call: `errors.Unavailable` where the database cannot answer now
 
 from tocsin.store.port.digests import DigestKind, Digests, Fold, Gathered, OpenDigest, Window
 from tocsin.store.port.erasure import Erased, Erasure
-from tocsin.store.port.housekeeping import Housekeeping, Purged
+from tocsin.store.port.housekeeping import Housekeeping, Purged, SchemaStatus
 from tocsin.store.port.idempotency import Idempotency, StoredAnswer
 from tocsin.store.port.journal import (
     NOTHING_CLAIMED,
@@ -99,6 +99,7 @@ __all__ = [
     "Page",
     "Purged",
     "Records",
+    "SchemaStatus",
     "Settlement",
     "Snapshot",
     "Snapshots",

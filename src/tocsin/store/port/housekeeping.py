@@ -8,6 +8,13 @@ import msgspec
 from tocsin.clock import Millis
 
 
+class SchemaStatus(msgspec.Struct, frozen=True):
+    """`found`: the database's schema, 0 where there is none yet; `newest`: this program's."""
+
+    found: int
+    newest: int
+
+
 class Purged(msgspec.Struct, frozen=True, kw_only=True):
     bodies: int = 0
     events: int = 0

@@ -4,8 +4,7 @@ Promises: everything `store.port` does, with full durability, and that a second 
 several processes sharing one file.
 """
 
-from tocsin.store.sqlite.migrations import SchemaStatus
 from tocsin.store.sqlite.migrations import status as schema_status
 from tocsin.store.sqlite.store import SqliteStore, check, migrate, open_sqlite
 
-__all__ = ["SchemaStatus", "SqliteStore", "check", "migrate", "open_sqlite", "schema_status"]
+__all__ = ["SqliteStore", "check", "migrate", "open_sqlite", "schema_status"]

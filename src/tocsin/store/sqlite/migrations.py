@@ -9,6 +9,7 @@ import apsw
 import msgspec
 
 from tocsin.errors import Misconfigured
+from tocsin.store.port import SchemaStatus
 from tocsin.store.sqlite.database import connect
 from tocsin.store.sqlite.statements import ROOT
 
@@ -20,13 +21,6 @@ class Migration(msgspec.Struct, frozen=True):
     number: int
     name: str
     sql: str
-
-
-class SchemaStatus(msgspec.Struct, frozen=True):
-    """`found`: the file's schema, 0 where there is none yet; `newest`: this program's."""
-
-    found: int
-    newest: int
 
 
 @cache

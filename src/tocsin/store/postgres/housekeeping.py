@@ -1,0 +1,55 @@
+"""What keeps the database in order: retention, its own check, small facts."""
+
+from collections.abc import Sequence
+
+from tocsin.clock import Millis
+from tocsin.store.port import Purged
+from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.purge import purge
+from tocsin.store.postgres.statements import statements
+from tocsin.store.postgres.writer import Writer
+
+_HOUSEKEEPING = statements("housekeeping")
+_META = statements("meta")
+
+
+class PostgresHousekeeping:
+    def __init__(self, writer: Writer, pool: Pool) -> None:
+        self._writer = writer
+        self._pool = pool
+
+    async def purge(
+        self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
+    ) -> Purged:
+        return await purge(
+            self._writer,
+            bodies_before=bodies_before,
+            logs_before=logs_before,
+            dedupe_before=dedupe_before,
+            now=now,
+            limit=limit,
+        )
+
+    async def check(self) -> Sequence[str]:
+        return await self._pool.read(faults)
+
+    async def meta(self, name: str) -> str | None:
+        value = await self._pool.read(lambda db: db.value(_META["get"], name))
+        return None if value is None else value.decode()
+
+    async def set_meta(self, name: str, value: str) -> None:
+        await self._writer.alone(lambda db: db.change(_META["set"], name, value.encode()))
+
+
+async def faults(db: Database) -> list[str]:
+    """What PostgreSQL says is wrong. It checks its pages as it reads them; there is no call that reads them all."""
+    found = [
+        f"index {name} was not built to its end; run: REINDEX INDEX {name}"
+        for (name,) in await db.rows(_HOUSEKEEPING["invalid_indexes"])
+    ]
+    found += [f"table {name} is unlogged: a crash empties it" for (name,) in await db.rows(_HOUSEKEEPING["unlogged"])]
+    if await db.value(_HOUSEKEEPING["not_durable"]):
+        found.append("synchronous_commit is off: a crash loses what was answered; set it to on for this database")
+    if failures := await db.value(_HOUSEKEEPING["checksum_failures"]):
+        found.append(f"{failures} pages did not have the checksum that they were written with")
+    return found

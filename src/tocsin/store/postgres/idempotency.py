@@ -1,0 +1,62 @@
+"""Requests that may come again under the same key, and what was answered."""
+
+from tocsin.clock import Millis
+from tocsin.model import AccountId
+from tocsin.store.port import StoredAnswer
+from tocsin.store.postgres.presence import Presence
+from tocsin.store.postgres.rows import from_json, to_json
+from tocsin.store.postgres.statements import statements
+from tocsin.store.postgres.writer import Writer, WritingDatabase
+
+_IDEMPOTENCY = statements("idempotency")
+
+# The operator in `account_id`, which NULL could not be: NULLs are all different in a primary key, and not allowed.
+_OPERATOR = 0
+
+
+class PostgresIdempotency:
+    def __init__(self, writer: Writer, presence: Presence) -> None:
+        self._writer = writer
+        self._presence = presence
+
+    async def begin(
+        self, account_id: AccountId | None, route: str, key: str, digest: bytes, now: Millis, expires_at: Millis
+    ) -> StoredAnswer | None:
+        whose = (account_id or _OPERATOR, route, key)
+        holder = await self._presence.number()
+
+        async def write(db: WritingDatabase) -> StoredAnswer | None:
+            if await db.change(_IDEMPOTENCY["take"], *whose, digest, holder, expires_at):
+                return None
+            row = await db.row(_IDEMPOTENCY["get"], *whose)
+            if row is not None:
+                stored_digest, other, until, status, headers, body = row
+                if until > now and (status is not None or other == holder or await self._presence.lives(db, other)):
+                    return StoredAnswer(
+                        digest=stored_digest,
+                        status=status,
+                        body=body or b"",
+                        headers=from_json(headers or "[]", tuple[tuple[str, str], ...]),
+                    )
+                await db.change(_IDEMPOTENCY["take_over"], *whose, digest, holder, expires_at)
+                return None
+            # Abandoned between the two statements.
+            await db.change(_IDEMPOTENCY["take"], *whose, digest, holder, expires_at)
+            return None
+
+        return await self._writer.alone(write)
+
+    async def finish(self, account_id: AccountId | None, route: str, key: str, answer: StoredAnswer) -> None:
+        values = (
+            account_id or _OPERATOR,
+            route,
+            key,
+            answer.digest,
+            answer.status,
+            to_json(answer.headers),
+            answer.body,
+        )
+        await self._writer.alone(lambda db: db.change(_IDEMPOTENCY["finish"], *values))
+
+    async def abandon(self, account_id: AccountId | None, route: str, key: str) -> None:
+        await self._writer.alone(lambda db: db.change(_IDEMPOTENCY["abandon"], account_id or _OPERATOR, route, key))

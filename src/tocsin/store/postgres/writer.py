@@ -1,0 +1,300 @@
+"""What writes: the hot path in sets that share a commit, everything else in transactions of its own.
+
+`together`: calls become jobs in a queue. A committer takes all that wait, runs them in one transaction and answers them
+once it is durable; what comes meanwhile is the next transaction. Nobody waits on purpose, and the more there is to do
+the more each commit is shared. What events are matched by is changed here too, so that all that was asked for before a
+change comes before it. A transaction first runs bare. If a job raises, all is rolled back and run again, each
+job behind a savepoint, so that it fails alone.
+
+`alone`: one job, one transaction, beside all others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from tocsin import failpoints
+from tocsin.errors import TocsinError, Unavailable
+from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.errors import CONTENTION, GONE, ROW_ERRORS, is_resource_error, may_run_again, translate
+from tocsin.store.postgres.statements import statements
+
+T = TypeVar("T")
+
+_OWNER = statements("owner")
+
+log = logging.getLogger(__name__)
+
+# Rows of one transaction, about: some 50 ms of work. Beyond some hundreds a row costs no less, and all that come later
+# wait for the whole.
+_MAX_ROWS = 4_000
+
+# A transaction that was given up, because another stood in its way or its connection ended, is run so many times at
+# most, each time a little later.
+_ROUNDS = 5
+_PAUSE_S = 0.01
+
+
+class WritingDatabase(Database):
+    """A connection within a transaction that writes."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self.fenced = (
+            False  # whether what runs now can be undone by itself: what may fail in part, may be tried in parts
+        )
+        self._epoch: int | None = None
+
+    def forget(self) -> None:
+        """A savepoint was rolled back, and with it the locks that were taken behind it are gone."""
+        self._epoch = None
+
+    async def own(self, epoch: int) -> None:
+        """Raises `Unavailable` unless `epoch` is the owner's; it stays so until the end of the transaction."""
+        if self._epoch is None:
+            self._epoch = await self.value(_OWNER["epoch"])
+        if epoch != self._epoch:
+            raise Unavailable(f"epoch {epoch} has ended; the owner's is {self._epoch}", code="not_owner")
+
+
+Run = Callable[[WritingDatabase], Awaitable[T]]
+
+
+class _Job(Generic[T]):
+    __slots__ = ("answer", "error", "fenced", "future", "ingests", "rows", "run")
+
+    def __init__(self, run: Run[T], future: asyncio.Future[T], rows: int, ingests: bool) -> None:  # noqa: FBT001 - a record
+        self.run = run
+        self.future = future
+        self.rows = rows
+        self.ingests = ingests
+        self.fenced = False
+        self.answer: T | None = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """Runs jobs until it is closed."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: list[_Job[Any]] = []
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._committer = asyncio.get_running_loop().create_task(self._work(), name="tocsin-committer")
+
+    async def together(self, run: Run[T], *, rows: int = 1, ingests: bool = False, fenced: bool = False) -> T:
+        """Runs `run` in the next transaction, with whatever else waits, in the order of the calls; answers once it is
+        durable.
+
+        `run` may be run again, after everything it did was rolled back: it keeps nothing outside of the database. A job
+        that can raise in normal life is `fenced`: it does not make the others of its transaction run again.
+
+        Raises:
+            Unavailable: the transaction could not be made durable.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", code="stopping")
+        job: _Job[T] = _Job(run, asyncio.get_running_loop().create_future(), rows, ingests)
+        job.fenced = fenced
+        self._waiting.append(job)
+        self._wake.set()
+        return await job.future
+
+    async def alone(self, run: Run[T]) -> T:
+        """Runs `run` in a transaction of its own; answers once it is durable. It may be run again, as above.
+
+        Raises:
+            Unavailable: the transaction could not be made durable.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", code="stopping")
+        # A task of its own: a caller that goes away does not leave a transaction half-way.
+        task = asyncio.ensure_future(self._alone(run))
+        task.add_done_callback(_looked_at)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Runs what is queued and ends."""
+        if not self._closed:
+            self._closed = True
+            self._wake.set()
+            await self._committer
+
+    async def _alone(self, run: Run[T]) -> T:
+        for n in range(_ROUNDS):
+            try:
+                async with self._pool.connection() as connection:
+                    return await _transact_alone(connection, run)
+            except TocsinError:
+                raise
+            except Exception as error:
+                if n == _ROUNDS - 1 or not may_run_again(error):
+                    raise translate(error) from error
+                await asyncio.sleep(_PAUSE_S * (n + 1))
+        raise AssertionError("the last round answers or raises")
+
+    # --- the committer --------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._take()
+            if not batch:
+                if self._closed:
+                    return
+                self._wake.clear()
+                continue
+            await self._commit(batch)
+
+    def _take(self) -> list[_Job[Any]]:
+        rows = n = 0
+        while n < len(self._waiting) and rows < _MAX_ROWS:
+            rows += self._waiting[n].rows
+            n += 1
+        batch = self._waiting[:n]
+        del self._waiting[:n]
+        return batch
+
+    async def _commit(self, batch: Sequence[_Job[Any]]) -> None:
+        try:
+            await self._until_done(batch)
+        except BaseException as error:  # noqa: BLE001 - every caller must be answered, whatever happened
+            log.warning("store_failed", extra={"reason": repr(error), "jobs": len(batch)})
+            told = translate(error)
+            for job in batch:
+                job.error = told
+        for job in batch:
+            if job.future.done():
+                continue  # its caller has gone away
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.answer)
+
+    async def _until_done(self, batch: Sequence[_Job[Any]]) -> None:
+        for n in range(_ROUNDS):
+            try:
+                async with self._pool.connection() as connection:
+                    try:
+                        await _transact(connection, batch, fence_all=False)
+                    except _RunAgain:
+                        await _transact(connection, batch, fence_all=True)
+            except Exception as error:
+                if n == _ROUNDS - 1 or not may_run_again(error):
+                    raise
+                await asyncio.sleep(_PAUSE_S * (n + 1))
+            else:
+                return
+
+
+async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+    database = WritingDatabase(connection)
+    transaction = connection.transaction()
+    await transaction.start()
+    ingested = False
+    try:
+        for job in batch:
+            job.answer = job.error = None
+            if fence_all or job.fenced:
+                await _run_fenced(database, job)
+            else:
+                await _run_bare(database, job)
+            ingested |= job.ingests and job.error is None
+    except BaseException:
+        await _roll_back(transaction, connection)
+        raise
+    if ingested:
+        failpoints.reach("before_commit")
+    await _commit(transaction)
+    if ingested:
+        failpoints.reach("after_commit")
+
+
+async def _transact_alone(connection: Any, run: Run[T]) -> T:
+    database = WritingDatabase(connection)
+    database.fenced = True
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+        answer = await run(database)
+    except BaseException:
+        await _roll_back(transaction, connection)
+        raise
+    await _commit(transaction)
+    return answer
+
+
+async def _commit(transaction: Any) -> None:
+    try:
+        await transaction.commit()
+    except CONTENTION:
+        raise
+    except Exception as error:
+        raise translate(error, at_commit=True) from error
+
+
+async def _run_bare(database: WritingDatabase, job: _Job[Any]) -> None:
+    database.fenced = False
+    try:
+        job.answer = await job.run(database)
+    except CONTENTION:
+        raise
+    except Exception as error:
+        if is_resource_error(error):
+            raise
+        raise _RunAgain from error
+
+
+async def _run_fenced(database: WritingDatabase, job: _Job[Any]) -> None:
+    database.fenced = True
+    try:
+        async with database.savepoint():
+            job.answer = await job.run(database)
+    except CONTENTION:
+        raise
+    except Exception as error:
+        if is_resource_error(error):
+            raise
+        database.forget()
+        job.error = translate(error)
+
+
+async def _roll_back(transaction: Any, connection: Any) -> None:
+    """Leaves no transaction open; the server does so itself where it cannot be told."""
+    if connection.is_closed():
+        return
+    try:
+        await transaction.rollback()
+    except GONE as error:
+        log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
+
+
+class _RunAgain(Exception):
+    pass
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    """Its caller may have gone away: an error is then nobody's to see."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def write_or_halve(
+    database: WritingDatabase,
+    which: Sequence[int],
+    write: Callable[[Sequence[int]], Awaitable[None]],
+    refuse: Callable[[int, str], None],
+) -> None:
+    """Writes all of `which`; if one of them is refused, each half by itself, down to the one at fault."""
+    try:
+        async with database.savepoint():
+            await write(which)
+    except ROW_ERRORS as error:
+        if len(which) == 1:
+            refuse(which[0], str(error))
+            return
+        middle = len(which) // 2
+        await write_or_halve(database, which[:middle], write, refuse)
+        await write_or_halve(database, which[middle:], write, refuse)

@@ -1,0 +1,5 @@
+-- name: get
+SELECT value FROM meta WHERE name = $1;
+
+-- name: set
+INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -1,0 +1,90 @@
+-- name: read
+-- All that is asked, as of one moment: (what, account, name, number, bytes, bytes).
+--   0: an account that lives, and the version of its state
+--   1: what is remembered under a key and has not expired
+--   2: the first activity that had an external id
+--   3: a timer
+SELECT 0, a.id, NULL::bytea, coalesce(v.version, 0), NULL::bytea, NULL::bytea
+FROM account AS a LEFT JOIN trigger_version AS v ON v.account_id = a.id
+WHERE a.id = ANY ($1::bigint[]) AND a.removed_at IS NULL
+UNION ALL
+SELECT 1, s.account_id, s.key, NULL, s.value, NULL
+FROM unnest($2::bigint[], $3::bytea[]) AS k (account_id, key) JOIN trigger_state AS s USING (account_id, key)
+WHERE s.until IS NULL OR s.until > $8
+UNION ALL
+SELECT 2, n.account_id, convert_to(n.external_id, 'UTF8'), n.activity_id, t.digest, t.result
+FROM unnest($4::bigint[], $5::text[]) AS k (account_id, external_id)
+JOIN activity_dedupe AS n USING (account_id, external_id)
+JOIN activity AS t ON t.account_id = n.account_id AND t.id = n.activity_id
+UNION ALL
+SELECT 3, t.account_id, convert_to(t.name, 'UTF8'), t.due_at, NULL, NULL
+FROM unnest($6::bigint[], $7::text[]) AS k (account_id, name) JOIN timer AS t USING (account_id, name);
+
+-- name: rise
+-- Raises the version of those of the accounts (in rising order, so that nobody waits in a circle) whose version is still
+-- the one given; which they are. An account without a row is at 0.
+INSERT INTO trigger_version AS v (account_id, version)
+SELECT account_id, version + 1 FROM unnest($1::bigint[], $2::bigint[]) AS t (account_id, version) ORDER BY account_id
+ON CONFLICT (account_id) DO UPDATE SET version = excluded.version WHERE v.version = excluded.version - 1
+RETURNING account_id;
+
+-- name: lower
+-- Puts back what `rise` raised in this transaction, where nothing was written after all.
+UPDATE trigger_version SET version = version - 1 WHERE account_id = ANY ($1::bigint[]);
+
+-- name: outdate
+-- Raises an account's version whatever it is.
+INSERT INTO trigger_version AS v (account_id, version) VALUES ($1, 1)
+ON CONFLICT (account_id) DO UPDATE SET version = v.version + 1;
+
+-- name: insert_activities
+INSERT INTO activity (id, account_id, kind, at, accepted_at, external_id, visitor_id, digest, result, data)
+SELECT * FROM unnest(
+  $1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bytea[], $8::bytea[],
+  $9::bytea[], $10::bytea[]
+);
+
+-- name: insert_names
+INSERT INTO activity_dedupe (account_id, external_id, activity_id)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]);
+
+-- name: put
+-- `look_at` stays where a key has one: see trigger_state in the schema.
+INSERT INTO trigger_state AS s (account_id, key, until, look_at, value)
+SELECT account_id, key, until, until / 3600000 + 1, value
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bytea[]) AS t (account_id, key, until, value)
+ON CONFLICT (account_id, key) DO UPDATE SET
+  until = excluded.until, value = excluded.value, look_at = coalesce(s.look_at, excluded.look_at);
+
+-- name: drop
+DELETE FROM trigger_state AS s USING unnest($1::bigint[], $2::bytea[]) AS t (account_id, key)
+WHERE s.account_id = t.account_id AND s.key = t.key;
+
+-- name: set_timers
+INSERT INTO timer (account_id, name, due_at) SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])
+ON CONFLICT (account_id, name) DO UPDATE SET due_at = excluded.due_at;
+
+-- name: clear_timers
+DELETE FROM timer AS o USING unnest($1::bigint[], $2::text[]) AS t (account_id, name)
+WHERE o.account_id = t.account_id AND o.name = t.name;
+
+-- name: due
+-- Nothing of an account that was removed.
+SELECT t.account_id, t.name, t.due_at FROM timer AS t
+WHERE t.due_at <= $1 AND EXISTS (SELECT FROM account AS a WHERE a.id = t.account_id AND a.removed_at IS NULL)
+ORDER BY t.due_at, t.account_id, t.name LIMIT $2;
+
+-- name: next_due
+SELECT t.due_at FROM timer AS t
+WHERE EXISTS (SELECT FROM account AS a WHERE a.id = t.account_id AND a.removed_at IS NULL)
+ORDER BY t.due_at LIMIT 1;
+
+-- name: scan
+-- An account's keys from one on, beyond another (NULL: none) and below a third (NULL: to the end), in order.
+SELECT s.key, s.value FROM trigger_state AS s JOIN account AS a ON a.id = s.account_id AND a.removed_at IS NULL
+WHERE s.account_id = $1 AND s.key >= $2 AND ($3::bytea IS NULL OR s.key > $3) AND ($4::bytea IS NULL OR s.key < $4) ORDER BY s.key LIMIT $5;
+
+-- name: activities
+SELECT t.id, t.kind, t.at, t.accepted_at, t.external_id, t.digest, t.data, t.result, t.visitor_id
+FROM activity AS t JOIN account AS a ON a.id = t.account_id AND a.removed_at IS NULL
+WHERE t.account_id = $1 AND t.id > $2 AND t.id < $3 AND t.data IS NOT NULL ORDER BY t.id LIMIT $4;
