@@ -1,6 +1,7 @@
 """``tocsin listen --as …``: a chat or a mailbox to send alerts to, on this machine."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -59,7 +60,11 @@ def make_double(service: Service, host: str, port: int, flags: DoubleFlags) -> "
     if service == "smtp":
         made = MailDouble(host, port, smtp_port=flags.smtp_port, tls=_tls(flags.certificate), users=_users(flags.login))
     else:
-        kinds = {"slack": SlackDouble, "telegram": TelegramDouble, "discord": DiscordDouble}
+        kinds: dict[str, Callable[..., Double]] = {
+            "slack": SlackDouble,
+            "telegram": TelegramDouble,
+            "discord": DiscordDouble,
+        }
         made = kinds[service](host, port, rate_limits=flags.rate_limits)
     if flags.fail is not None:
         if flags.fail not in made.ERRORS:

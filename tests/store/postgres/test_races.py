@@ -15,6 +15,7 @@ from tests.store.world import World
 from tests.support.postgres import address, name_of
 from tocsin.model import DeliveryState
 from tocsin.store.port import Accepted, Stale
+from tocsin.store.postgres.statements import statements
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ async def test_a_new_owner_waits_for_what_is_being_committed(world: World):
     event = await world.accept(account, webhook)
     id_ = event.deliveries[0].id
     async with another(world) as former:
-        await former.fetch("SELECT epoch FROM owner FOR SHARE")
+        await former.fetch(statements("owner")["epoch"])
         await former.execute("UPDATE delivery SET state = 12, prior = 10, claim_count = 1 WHERE id = $1", id_)
         task = await held_up(former, world.store.ownership.acquire(world.now))
         await former.execute("COMMIT")

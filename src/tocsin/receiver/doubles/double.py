@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,7 +114,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return given.get("content-type", "").partition(";")[0].strip().lower()
 
 
-class Double:
+class Double(ABC):
     """A service on a port of its own, within this process. An asynchronous context manager.
 
     Args:
@@ -157,9 +158,9 @@ class Double:
     # --- what tests and the command line ask ------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def address(self) -> str:
         """What to give Tocsin as a webhook's address."""
-        raise NotImplementedError  # each has its own
 
     @property
     def page(self) -> str:
@@ -260,9 +261,9 @@ class Double:
             return
         await send_reply(send, ruling.reply)
 
+    @abstractmethod
     def rule(self, request: Request) -> Ruling:
         """The service's own answer; what it takes is in the history by then."""
-        raise NotImplementedError  # each has its own
 
     def _told_to(self) -> Ruling | None:
         if not self._told:
