@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import resource
 import signal
 import socket
@@ -27,6 +28,7 @@ from tocsin.engine.activity.backtest import Backtests
 from tocsin.engine.activity.knowledge_watch import KnowledgeWatch
 from tocsin.engine.activity.openings import Openings
 from tocsin.engine.activity.timers import Timers
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
 from tocsin.engine.dispatcher import Dispatcher
@@ -48,6 +50,7 @@ from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
 from tocsin.security.links import Links
 from tocsin.security.vault import Vault
+from tocsin.shards import ALL
 from tocsin.store.port import SchemaStatus, Store
 from tocsin.telemetry import Metrics
 from tocsin.triggers import firing
@@ -67,6 +70,7 @@ class App:
     def __init__(self, settings: Settings, store: Store, vault: Vault, clock: Clock, metrics: Metrics) -> None:
         networks = settings.networks()
         id_source = IdSource(clock)
+        self.tenure = tenure = Tenure()
         self.settings = settings
         self.store = store
         self.metrics = metrics
@@ -76,7 +80,7 @@ class App:
         mail_door = MailDoor(mail_server(settings), clock)
         self.doors = Doors(Sender(self.guard, self.resolver, ca_file=settings.ca_file), mail_door)
         self.directory = Directory(store.snapshots, vault, links)
-        self.settler = Settler(store.journal, clock, metrics)
+        self.settler = Settler(store.journal, tenure, clock, metrics)
         self.mailer = Mailer(
             door=mail_door,
             notices=store.notices,
@@ -111,10 +115,12 @@ class App:
                 digests=store.digests,
                 journal=store.journal,
                 directory=self.directory,
+                tenure=tenure,
                 id_source=id_source,
                 clock=clock,
                 metrics=metrics,
             ),
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -127,6 +133,7 @@ class App:
             dispatcher=self.dispatcher,
             caretaker=self.caretaker,
             sender=self.doors,
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -146,7 +153,12 @@ class App:
             dispatcher=self.dispatcher, fan_out_wake=fan_out_wake, id_source=id_source, metrics=metrics
         )
         self.ingest = Ingest(
-            journal=store.journal, directory=self.directory, departures=departures, clock=clock, metrics=metrics
+            journal=store.journal,
+            directory=self.directory,
+            departures=departures,
+            tenure=tenure,
+            clock=clock,
+            metrics=metrics,
         )
         knowledge = Knowledge(settings.knowledge_sources())
         self.knowledge_watch = KnowledgeWatch(knowledge)
@@ -157,6 +169,7 @@ class App:
             complete=partial(normalise, knowledge=knowledge),
             ready=self.knowledge_watch.ready,
             firing=firing.load,
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -217,15 +230,16 @@ class App:
 
     async def start(self) -> None:
         self.made_operator_key = await self.control.keys.ensure_operator_key(self.settings.admin_key)
-        epoch = await self.store.ownership.acquire(self._clock.now_ms())
+        now = self._clock.now_ms()
+        node = await self.store.cluster.join(name=socket.gethostname(), sends=True, now=now, bury_before=now)
+        self.tenure.epoch, self.tenure.shards, self.tenure.until_s = node.epoch, ALL, math.inf
         await self.keyring.start()
-        self.settler.start(epoch)
+        self.settler.start()
         self.mailer.start()
-        self.manual.start(epoch)
-        await self.dispatcher.start(epoch)
+        await self.dispatcher.start()
         self.fan_out.start()
-        self.ingest.start(epoch)
-        self.activities.start(epoch)
+        self.ingest.start()
+        self.activities.start()
         self.timers.start()
         self.openings.start()
         self.janitor.start()

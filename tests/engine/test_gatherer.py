@@ -20,7 +20,15 @@ FAILED = Ending(DeliveryState.FAILED, None, 1)
 FAILS = Ending(DeliveryState.RETRYING, RETRY, 1)
 HELD = Ending(DeliveryState.RETRYING, RETRY, 0)  # by the service: it costs no retry
 
-GATHERER = Gatherer(digests=None, journal=None, directory=None, id_source=None, clock=None, metrics=None)  # type: ignore[arg-type]
+GATHERER = Gatherer(
+    digests=None,  # type: ignore[arg-type]
+    journal=None,  # type: ignore[arg-type]
+    directory=None,  # type: ignore[arg-type]
+    tenure=None,  # type: ignore[arg-type]
+    id_source=None,  # type: ignore[arg-type]
+    clock=None,  # type: ignore[arg-type]
+    metrics=None,  # type: ignore[arg-type]
+)
 
 
 def digest(id_: int, kind: DigestKind, **values: Any) -> Digest:

@@ -398,6 +398,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
         LaneFacts(
             webhook_id=backlog.id,
             account_id=account.id,
+            shard=backlog.shard,
             next_due=first.accepted_at,
             failing_since=None,
             unbroken_since=None,
@@ -406,6 +407,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
         LaneFacts(
             webhook_id=failing.id,
             account_id=account.id,
+            shard=failing.shard,
             next_due=None,
             failing_since=5,
             unbroken_since=5,
@@ -414,6 +416,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
         LaneFacts(
             webhook_id=both.id,
             account_id=account.id,
+            shard=both.shard,
             next_due=first.accepted_at,
             failing_since=6,
             unbroken_since=3,

@@ -200,7 +200,7 @@ class WebhookControl:
             status_reason=None if new.enabled else "created disabled",
             status_since=now,
             muted_until=None,
-            settings=replace(settings, url_shown=address.shown),
+            settings=replace(settings, url_shown=address.shown, shard=address.shard),
             sealed=seal_secrets(self._vault, account_id, webhook_id, secrets),
             created_at=now,
             updated_at=now,
@@ -251,6 +251,7 @@ class WebhookControl:
             settings = replace(
                 settings,
                 url_shown=settings.url_shown if address is None else address.shown,
+                shard=settings.shard if address is None else address.shard,
                 events=events or settings.events,
                 header_names=tuple(headers),
                 options=options,

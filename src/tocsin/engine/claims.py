@@ -13,6 +13,7 @@ from typing import Protocol
 
 from tocsin import failpoints
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Queued
 from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
@@ -64,20 +65,27 @@ class Keeper(Protocol):
 
 
 class Claims:
-    def __init__(self, *, keeper: Keeper, journal: Journal, gatherer: Gatherer, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        keeper: Keeper,
+        journal: Journal,
+        gatherer: Gatherer,
+        tenure: Tenure,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
         self._keeper = keeper
         self._journal = journal
         self._gatherer = gatherer
         self._clock = clock
         self._metrics = metrics
-        self._epoch = 0
+        self._tenure = tenure
         self._plain = _Line(_CLAIM_LANES)
         self._gathering = _Line(_GATHER_LANES)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._gatherer.start(epoch)
+    def start(self) -> None:
         self._tasks = [
             asyncio.create_task(self._run(self._plain), name="claims"),
             asyncio.create_task(self._run(self._gathering), name="gathering"),
@@ -115,7 +123,7 @@ class Claims:
         try:
             wants = [(lane.webhook_id, number) for lane in lanes if (number := await self._wanted(lane, now))]
             began_s = self._clock.monotonic_s()
-            answer = await self._journal.claim(wants, now, self._epoch) if wants else NOTHING_CLAIMED
+            answer = await self._journal.claim(wants, now, self._tenure.epoch) if wants else NOTHING_CLAIMED
             self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
         except Unavailable as error:
             log.warning("claim_waits", extra={"reason": error.detail})

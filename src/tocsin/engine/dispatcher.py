@@ -18,6 +18,7 @@ from typing import Any
 from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
 from tocsin.engine.claims import Claims
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
@@ -69,6 +70,7 @@ class Dispatcher:
         settler: Settler,
         caretaker: Caretaker,
         gatherer: Gatherer,
+        tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -83,7 +85,9 @@ class Dispatcher:
         self._metrics = metrics
         self.paces = Paces(clock.now_ms())
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries; guards nothing
-        self._claims = Claims(keeper=self, journal=journal, gatherer=gatherer, clock=clock, metrics=metrics)
+        self._claims = Claims(
+            keeper=self, journal=journal, gatherer=gatherer, tenure=tenure, clock=clock, metrics=metrics
+        )
         self._attempts = Attempts(
             keeper=self,
             directory=directory,
@@ -97,7 +101,6 @@ class Dispatcher:
             retry_scale=retry_scale,
             rng=self._rng,
         )
-        self._epoch = 0
         self._lanes: dict[WebhookId, Lane] = {}
         self._rotation = Rotation()
         self._benched: OrderedDict[WebhookId, Lane] = OrderedDict()  # unwell: they wait for a place of their share
@@ -113,9 +116,8 @@ class Dispatcher:
 
     # --- life -----------------------------------------------------------------------------------------------------
 
-    async def start(self, epoch: int) -> None:
+    async def start(self) -> None:
         """Takes over the lanes that the store knows of and begins to work."""
-        self._epoch = epoch
         self._stopping = False
         now = self._clock.now_ms()
         overdue: list[Lane] = []
@@ -134,7 +136,7 @@ class Dispatcher:
         spread_ms = min(_SPREAD_MAX_MS, _SPREAD_PER_LANE_MS * (len(overdue) - 1))
         for lane in overdue:
             self.wake_at(lane, Millis(now + round(spread_ms * self._rng.random())))
-        self._claims.start(epoch)
+        self._claims.start()
         self.tick()
 
     async def stop(self, drain_s: float) -> None:

@@ -174,7 +174,7 @@ class Caretaker:
         if secrets.url != open_secrets(self._vault, webhook).url:
             return  # its owner has changed it, or another of its attempts has
         address = CHATS[webhook.settings.channel].parse(url)
-        settings = replace(now_is.settings, url_shown=address.shown)
+        settings = replace(now_is.settings, url_shown=address.shown, shard=address.shard)
         change = Change(
             at=self._clock.now_ms(),
             actor="system",

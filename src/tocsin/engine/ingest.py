@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, TocsinError, Unavailable
@@ -79,6 +80,7 @@ class Ingest:
         journal: Journal,
         directory: Directory,
         departures: Departures,
+        tenure: Tenure,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
@@ -87,15 +89,14 @@ class Ingest:
         self._departures = departures
         self._clock = clock
         self._metrics = metrics
-        self._epoch = 0
+        self._tenure = tenure
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = True
 
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
+    def start(self) -> None:
         self._stopping = False
         self._task = asyncio.create_task(self._commit_loop(), name="ingest")
 
@@ -234,7 +235,7 @@ class Ingest:
                 batch = self._take()
                 began_s = self._clock.monotonic_s()
                 try:
-                    answers = await self._journal.ingest([one.event for one in batch], self._epoch)
+                    answers = await self._journal.ingest([one.event for one in batch], self._tenure.epoch)
                 except Exception as error:  # noqa: BLE001 - every publisher of the batch is told
                     self._fail(batch, error)
                 else:

@@ -7,6 +7,7 @@ import orjson
 
 from tocsin.channels.chat import Moved, Reading, Stopped, Throttled
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView, takes
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.health import Caretaker
@@ -46,6 +47,7 @@ class Manual:
         dispatcher: Dispatcher,
         caretaker: Caretaker,
         sender: Door,
+        tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -59,11 +61,8 @@ class Manual:
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
-        self._epoch = 0
+        self._tenure = tenure
         self._under_way: set[asyncio.Task[Attempt]] = set()
-
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
 
     async def stop(self) -> None:
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -118,7 +117,7 @@ class Manual:
             raise Conflict("its webhook was deleted", code="webhook_gone")
         if hook.webhook.state is not WebhookState.ACTIVE:
             raise Conflict(f"its webhook is {hook.webhook.state}: enable it first", code="webhook_disabled")
-        claimed = await self._journal.claim_one(account_id, delivery_id, self._clock.now_ms(), self._epoch)
+        claimed = await self._journal.claim_one(account_id, delivery_id, self._clock.now_ms(), self._tenure.epoch)
         if claimed is None:
             raise NotFound("there is no such delivery")
         if claimed is DeliveryState.SENDING:
@@ -167,7 +166,7 @@ class Manual:
             tries=claimed.tries,
             settled_at=now,
         )
-        state = await self._journal.settle_manual(settlement, self._epoch)
+        state = await self._journal.settle_manual(settlement, self._tenure.epoch)
         if state in (DeliveryState.PENDING, DeliveryState.RETRYING):
             self._dispatcher.stored(claimed.webhook_id, claimed.account_id, now)
         return attempt

@@ -8,6 +8,7 @@ import msgspec
 
 from tocsin import failpoints
 from tocsin.clock import Clock
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.errors import Unavailable
 from tocsin.model import DeliveryId
 from tocsin.store.port import Journal, Settlement
@@ -37,19 +38,18 @@ class _Releasing(msgspec.Struct, frozen=True):
 class Settler:
     """Takes outcomes at once and writes them as soon as the store can."""
 
-    def __init__(self, journal: Journal, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, journal: Journal, tenure: Tenure, clock: Clock, metrics: Metrics) -> None:
         self._journal = journal
+        self._tenure = tenure
         self._clock = clock
         self._metrics = metrics
-        self._epoch = 0
         self._settling: list[_Settling] = []
         self._releasing: list[_Releasing] = []
         self._under_way = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
+    def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="settler")
 
     @property
@@ -100,7 +100,7 @@ class Settler:
         A delivery set aside stays claimed and is taken up again at the next start: late, but not lost.
         """
         try:
-            await self._insist(lambda: self._journal.settle([one.settlement for one in batch], self._epoch))
+            await self._insist(lambda: self._journal.settle([one.settlement for one in batch], self._tenure.epoch))
         except Unavailable:
             log.exception("ownership_lost", extra={"attempts": len(batch)})  # its new owner decides now
             return
@@ -117,7 +117,7 @@ class Settler:
 
     async def _give_back(self, batch: Sequence[_Releasing]) -> None:
         try:
-            await self._insist(lambda: self._journal.release([one.delivery_id for one in batch], self._epoch))
+            await self._insist(lambda: self._journal.release([one.delivery_id for one in batch], self._tenure.epoch))
         except Unavailable:
             log.exception("ownership_lost", extra={"releases": len(batch)})
             return

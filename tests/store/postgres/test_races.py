@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from tests.store.gathering import claimed, digest, fold, opened, summary
-from tests.store.world import World
+from tests.store.world import World, joined
 from tests.support.postgres import address, name_of
 from tocsin.model import DeliveryState
 from tocsin.store.port import Accepted, Stale
@@ -59,7 +59,7 @@ async def test_a_new_owner_waits_for_what_is_being_committed(world: World):
     async with another(world) as former:
         await former.fetch(statements("owner")["epoch"])
         await former.execute("UPDATE delivery SET state = 12, prior = 10, claim_count = 1 WHERE id = $1", id_)
-        task = await held_up(former, world.store.ownership.acquire(world.now))
+        task = await held_up(former, joined(world.store, world.now))
         await former.execute("COMMIT")
         assert await task == world.epoch + 1
     assert await world.state(account, id_) is DeliveryState.PENDING

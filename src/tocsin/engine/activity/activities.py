@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from tocsin.clock import Clock, Millis
 from tocsin.engine.activity.parts import Firing, Part
 from tocsin.engine.activity.work import Change, NewItem, Posted, Posting, Taken, Work
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
 from tocsin.errors import Defect, Invalid, NotFound, Rejected, TocsinError, Unavailable
@@ -85,6 +86,7 @@ class Activities:
         complete: Complete,
         ready: Callable[[], Awaitable[None]],
         firing: Callable[[Profile], Firing],
+        tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -99,7 +101,7 @@ class Activities:
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
-        self._epoch = 0
+        self._tenure = tenure
         self._waiting: deque[Work] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -109,8 +111,7 @@ class Activities:
         self._task: asyncio.Task[None] | None = None
         self._stopping = True
 
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
+    def start(self) -> None:
         self._stopping = False
         self._task = asyncio.create_task(self._commit_loop(), name="activities")
 
@@ -312,7 +313,7 @@ class Activities:
             return ()
         began_s = self._clock.monotonic_s()
         try:
-            answers = await self._triggers.write(writes, self._epoch)
+            answers = await self._triggers.write(writes, self._tenure.epoch)
         except Exception as error:  # noqa: BLE001 - every publisher of the batch is told
             if not isinstance(error, TocsinError):
                 error = Unavailable(f"the store failed: {error}", code="store_unavailable")

@@ -16,6 +16,7 @@ from tocsin import failpoints
 from tocsin.channels.options import ChatOptions
 from tocsin.channels.summary import Summary, decode
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import AccountView, Directory, WebhookView, takes
 from tocsin.engine.gathering.quiet_hours import Quiet, parse
 from tocsin.engine.gathering.sorting import (
@@ -69,6 +70,7 @@ class Gatherer:
         digests: Digests,
         journal: Journal,
         directory: Directory,
+        tenure: Tenure,
         id_source: IdSource,
         clock: Clock,
         metrics: Metrics,
@@ -79,10 +81,7 @@ class Gatherer:
         self._id_source = id_source
         self._clock = clock
         self._metrics = metrics
-        self._epoch = 0
-
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
+        self._tenure = tenure
 
     # --- what was claimed -----------------------------------------------------------------------------------------
 
@@ -143,10 +142,10 @@ class Gatherer:
         counted = await self._count(memory, plan, view.profile)
         sent = self._sent(memory, plan)
         if plan.put_off:
-            await self._journal.release([one.id for one in plan.put_off], self._epoch)
+            await self._journal.release([one.id for one in plan.put_off], self._tenure.epoch)
             put_off.update(one.id for one in plan.put_off)
         failpoints.reach("before_gather")
-        await self._digests.gather([_gathered(lane, memory, plan, now)], self._epoch)
+        await self._digests.gather([_gathered(lane, memory, plan, now)], self._tenure.epoch)
         failpoints.reach("after_gather")
         self._remember(memory, plan)
         self._metrics.deliveries_ended[DeliveryState.DIGESTED] += counted

@@ -14,6 +14,7 @@ Errors, from any call: `errors.Unavailable` where the database cannot answer now
 `code="commit_unknown"`, it is unknown whether it was).
 """
 
+from tocsin.store.port.cluster import Cluster, News, Node, Standing
 from tocsin.store.port.digests import DigestKind, Digests, Fold, Gathered, OpenDigest, Window
 from tocsin.store.port.erasure import Erased, Erasure
 from tocsin.store.port.housekeeping import Housekeeping, Purged, SchemaStatus
@@ -32,7 +33,6 @@ from tocsin.store.port.journal import (
     LaneFacts,
     NewDelivery,
     NewEvent,
-    Ownership,
     Settlement,
     Stale,
     Unstorable,
@@ -72,6 +72,7 @@ __all__ = [
     "Change",
     "ClaimAnswer",
     "Claimed",
+    "Cluster",
     "ContentConflict",
     "DeliveryFilter",
     "DigestKind",
@@ -93,9 +94,10 @@ __all__ = [
     "NewActivity",
     "NewDelivery",
     "NewEvent",
+    "News",
+    "Node",
     "Notices",
     "OpenDigest",
-    "Ownership",
     "Page",
     "Purged",
     "Records",
@@ -104,6 +106,7 @@ __all__ = [
     "Snapshot",
     "Snapshots",
     "Stale",
+    "Standing",
     "Store",
     "StoredAnswer",
     "Timer",

@@ -1,4 +1,4 @@
-"""Events, deliveries and attempts as they move: the hot path; and who may write."""
+"""Events, deliveries and attempts as they move: the hot path."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,6 +7,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId, Attempt, DeliveryId, DeliveryState, EventId, Notice, Trigger, WebhookId
+from tocsin.shards import ALL
 
 
 class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +130,7 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     webhook_id: WebhookId
     account_id: AccountId
+    shard: int
     next_due: Millis | None
     failing_since: Millis | None  # start of the run of failed attempts, as it counts since the webhook was enabled
     unbroken_since: Millis | None  # nothing has succeeded since then, whether it was enabled meanwhile or not
@@ -136,8 +138,8 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal(Protocol):
-    """Events, deliveries and attempts as they move. Every write carries the owner's `epoch`; a stale one is refused
-    with `Unavailable(code="not_owner")`, and nothing of it is written.
+    """Events, deliveries and attempts as they move. Every write carries its node's `epoch` (see `Cluster`); one that
+    has ended is refused with `Unavailable(code="not_owner")`, and nothing of it is written.
     """
 
     async def ingest(self, events: Sequence[NewEvent], epoch: int) -> Sequence[Ingested]:
@@ -205,19 +207,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
-        """The lanes with a backlog or a streak, by webhook id beyond `after`: how an owner learns of them."""
-        ...
-
-
-class Ownership(Protocol):
-    """Who owns the shards. One process owns all of SQLite: its file is locked while it runs."""
-
-    async def acquire(self, now: Millis) -> int:
-        """Becomes the owner and gives back, to its waiting state, what the one before had claimed; a manual attempt
-        that was under way leaves its delivery as it was.
-
-        Returns:
-            The epoch that every write must carry.
+    async def lanes(self, after: int, limit: int, shards: frozenset[int] = ALL) -> Sequence[LaneFacts]:
+        """The lanes of these shards with a backlog or a streak, by webhook id beyond `after`: how an owner learns of
+        them. An empty answer means the end; one of fewer than `limit` does not.
         """
         ...

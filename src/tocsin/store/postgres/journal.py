@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.shards import ALL
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -165,25 +166,27 @@ class PostgresJournal:
 
         await self._writer.together(write)
 
-    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
-        return await self._pool.read(lambda db: _lanes(db, after, limit))
+    async def lanes(self, after: int, limit: int, shards: frozenset[int] = ALL) -> Sequence[LaneFacts]:
+        return await self._pool.read(lambda db: _lanes(db, after, limit, shards))
 
 
-async def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
-    """Goes on past lanes of deleted webhooks, so that an empty answer means the end."""
+async def _lanes(db: Database, after: int, limit: int, shards: frozenset[int]) -> list[LaneFacts]:
+    """Goes on past lanes of others and of deleted webhooks, so that an empty answer means the end."""
+    held = list(shards)
     while True:
         ids = [id_ for (id_,) in await db.rows(_LANE["beyond"], after, limit)]
         facts = [
             LaneFacts(
                 webhook_id=webhook_id,
                 account_id=account_id,
+                shard=shard,
                 next_due=next_due,
                 failing_since=failing_since,
                 unbroken_since=unbroken_since,
                 warned_at=warned_at,
             )
-            for webhook_id, account_id, next_due, failing_since, unbroken_since, warned_at in await db.rows(
-                _LANE["facts"], ids
+            for webhook_id, account_id, shard, next_due, failing_since, unbroken_since, warned_at in await db.rows(
+                _LANE["facts"], ids, held
             )
         ]
         if facts or not ids:

@@ -5,6 +5,7 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.port import SchemaStatus
 from tocsin.store.postgres import migrations
 from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
+from tocsin.store.postgres.cluster import PostgresCluster, PostgresNews
 from tocsin.store.postgres.database import Address, Pool
 from tocsin.store.postgres.digests import PostgresDigests
 from tocsin.store.postgres.erasure import PostgresErasure
@@ -12,7 +13,6 @@ from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
 from tocsin.store.postgres.idempotency import PostgresIdempotency
 from tocsin.store.postgres.journal import PostgresJournal
 from tocsin.store.postgres.notices import PostgresNotices
-from tocsin.store.postgres.ownership import PostgresOwnership
 from tocsin.store.postgres.presence import Presence
 from tocsin.store.postgres.records import PostgresRecords
 from tocsin.store.postgres.statements import statements
@@ -31,7 +31,8 @@ class PostgresStore:
         self._writer = writer = Writer(pool)
         self._presence = Presence(address)
         self.journal = PostgresJournal(writer, pool)
-        self.ownership = PostgresOwnership(writer)
+        self.cluster = PostgresCluster(writer)
+        self.news = PostgresNews()
         self.accounts = PostgresAccounts(writer, pool)
         self.keys = PostgresKeys(writer, pool)
         self.catalogue = PostgresCatalogue(writer, pool)

@@ -93,6 +93,7 @@ class PostgresWebhooks:
                 stored.account_id,
                 stored.id,
                 stored.settings.channel,
+                stored.shard,
                 stored.sealed,
                 stored.created_at,
             )
@@ -181,6 +182,7 @@ async def _replace(db: Database, webhook: Webhook, change: Change) -> Webhook:
         stored.id,
         stored.version,
         stored.settings.channel,
+        stored.shard,
         stored.sealed,
         stored.deleted,
     )

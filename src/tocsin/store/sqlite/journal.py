@@ -7,6 +7,7 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.shards import ALL, shard_of
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -182,7 +183,12 @@ class SqliteJournal:
 
         await self._writer.do(write)
 
-    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
+    async def lanes(
+        self,
+        after: int,
+        limit: int,
+        shards: frozenset[int] = ALL,  # noqa: ARG002 - one process has all
+    ) -> Sequence[LaneFacts]:
         return await self._readers.do(lambda db: _lanes(db, after, limit))
 
 
@@ -292,14 +298,16 @@ def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
         ids = sorted(due.keys() | streaks.keys())[:limit]
         facts = []
         for webhook_id in ids:
-            account_id = db.value(_LANE["owner"], (webhook_id,))
-            if account_id is None:
+            owner = db.row(_LANE["owner"], (webhook_id,))
+            if owner is None:
                 continue
+            account_id, shard = owner
             streak = streaks.get(webhook_id) or db.row(_LANE["streak"], (webhook_id,)) or (None, None, None)
             facts.append(
                 LaneFacts(
                     webhook_id=WebhookId(webhook_id),
                     account_id=account_id,
+                    shard=shard_of(webhook_id.to_bytes(8, "big")) if shard is None else shard,
                     next_due=due[webhook_id] if webhook_id in due else db.value(_DELIVERY["next_due"], (webhook_id,)),
                     failing_since=streak[0],
                     unbroken_since=streak[1],
@@ -309,15 +317,3 @@ def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
         if facts or not ids:
             return facts
         after = ids[-1]
-
-
-class SqliteOwnership:
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-
-    async def acquire(self, now: Millis) -> int:  # noqa: ARG002 - deliveries keep the due times that they had
-        def write(db: WritingDatabase) -> int:
-            db.execute(_DELIVERY["release_all"])
-            return db.next_epoch()
-
-        return await self._writer.do(write)

@@ -10,12 +10,13 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.sqlite import migrations
 from tocsin.store.sqlite.accounts import SqliteAccounts, SqliteKeys
 from tocsin.store.sqlite.checkpoints import LOG_PAGES, Checkpoints
+from tocsin.store.sqlite.cluster import SqliteCluster, SqliteNews
 from tocsin.store.sqlite.database import Database, connect
 from tocsin.store.sqlite.digests import SqliteDigests
 from tocsin.store.sqlite.erasure import SqliteErasure
 from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
-from tocsin.store.sqlite.journal import SqliteJournal, SqliteOwnership
+from tocsin.store.sqlite.journal import SqliteJournal
 from tocsin.store.sqlite.lock import FileLock
 from tocsin.store.sqlite.notices import SqliteNotices
 from tocsin.store.sqlite.readers import Readers
@@ -43,7 +44,8 @@ class SqliteStore:
         self._writer = writer = Writer(database, None if lock is None else self._chore)
         self._readers = readers = Readers(path)
         self.journal = SqliteJournal(writer, readers)
-        self.ownership = SqliteOwnership(writer)
+        self.cluster = SqliteCluster(writer)
+        self.news = SqliteNews()
         self.accounts = SqliteAccounts(writer, readers)
         self.keys = SqliteKeys(writer, readers)
         self.catalogue = SqliteCatalogue(writer, readers)

@@ -80,6 +80,7 @@ CREATE TABLE webhook (
   id         bigint  NOT NULL,
   version    bigint  NOT NULL,
   channel    text    NOT NULL, -- as in its settings: lists of deliveries show it
+  shard      smallint NOT NULL, -- where it is sent for
   sealed     bytea   NOT NULL,
   created_at bigint  NOT NULL,
   deleted    boolean NOT NULL DEFAULT false,

@@ -1,0 +1,43 @@
+"""One process at a time: the file is locked while it runs, so whoever joins knows that the one before is gone."""
+
+from collections.abc import Callable, Sequence
+
+from tocsin.clock import Millis
+from tocsin.shards import ALL, SHARDS
+from tocsin.store.port import Node, Standing
+from tocsin.store.sqlite.statements import statements
+from tocsin.store.sqlite.writer import Writer, WritingDatabase
+
+_DELIVERY = statements("delivery")
+
+
+class SqliteCluster:
+    shared = False
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def join(self, *, name: str, sends: bool, now: Millis, bury_before: Millis) -> Node:  # noqa: ARG002 - alone
+        def write(db: WritingDatabase) -> Node:
+            db.execute(_DELIVERY["release_all"])
+            return Node(epoch=db.next_epoch(), number=0, last_id=0)
+
+        return await self._writer.do(write)
+
+    async def beat(self, epoch: int, *, now: Millis, bury_before: Millis, last_id: int) -> Standing:  # noqa: ARG002
+        await self._writer.do(lambda db: db.own(epoch))
+        return Standing(held=ALL, due=SHARDS, senders=1, buried=0, stored_now=None)
+
+    async def give(self, epoch: int, shards: frozenset[int]) -> None:
+        """There is nobody to take them: whoever joins has them all."""
+
+    async def leave(self, epoch: int) -> None:
+        """Whoever joins takes all over, whether this was called or not."""
+
+
+class SqliteNews:
+    """There is nobody to tell."""
+
+    async def tell(self, lines: Sequence[str]) -> None: ...
+
+    async def listen(self, heard: Callable[[str], None], lost: Callable[[], None]) -> None: ...
