@@ -1,7 +1,8 @@
 """Named places where a test may kill the process, to show that nothing is lost there.
 
-``TOCSIN_FAILPOINT=after_commit:3`` kills the process (SIGKILL) the third time it passes that place. Unset, as always
-in production, passing costs one comparison.
+``TOCSIN_FAILPOINT=after_commit:3`` kills the process (SIGKILL) the third time it passes that place;
+``after_commit:3:stop`` freezes it there (SIGSTOP) until it is told to go on (SIGCONT). Unset, as always in production,
+passing costs one comparison.
 """
 
 import os
@@ -12,18 +13,23 @@ GATHERING = ("before_gather", "after_gather")
 MAILING = ("before_mail", "after_mail")
 NAMES = DELIVERING + GATHERING + MAILING
 
-_name, _, _count = os.environ.get("TOCSIN_FAILPOINT", "").partition(":")
+_SIGNALS = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+_name, _, _rest = os.environ.get("TOCSIN_FAILPOINT", "").partition(":")
+_count, _, _how = _rest.partition(":")
 _left = int(_count or 1)
 
 if _name and _name not in NAMES:
     raise SystemExit(f"TOCSIN_FAILPOINT names no failpoint: {_name!r}; there are {', '.join(NAMES)}")
+if _how not in _SIGNALS:
+    raise SystemExit(f"TOCSIN_FAILPOINT: nothing is called {_how!r} at a failpoint; write stop, or leave it out")
 
 
 def reach(name: str) -> None:
-    """Passes the place called `name`, unless this is where the process is to die."""
+    """Passes the place called `name`, unless this is where the process is to die or to freeze."""
     global _left  # noqa: PLW0603 - one process, one countdown
     if name != _name:
         return
     _left -= 1
-    if _left <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if _left == 0:
+        os.kill(os.getpid(), _SIGNALS[_how])
