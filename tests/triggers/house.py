@@ -46,7 +46,7 @@ class House:
         self.world.store = self.app.store
         self.world.ids = self.app.services.id_source
         if self._bare:
-            self.app.activities._complete = _as_it_is
+            self.app.activities._complete = as_it_is
 
     async def reopen(self) -> None:
         await self.app.close()
@@ -59,7 +59,7 @@ class House:
     def fire(self, types: Mapping[str, str]) -> None:
         """From now on occurrences make events of these types, with their facts as data; the others none."""
         plain = Plain(types)
-        self.app.activities._firing = lambda _profile: plain
+        self.app.activities.commits._firing = lambda _profile: plain
 
     async def webhook(self, filter: str | None = None, account_id: AccountId | None = None) -> Webhook:
         """One that takes every event (that passes the filter), at an address where nobody answers."""
@@ -123,7 +123,7 @@ class House:
         return dict(read.timers)
 
 
-def _as_it_is(kind: Kind, raw: dict[str, Any], **more: Any) -> Activity:
+def as_it_is(kind: Kind, raw: dict[str, Any], **more: Any) -> Activity:
     return Activity(kind=kind, data=raw, **more)
 
 

@@ -191,7 +191,7 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _want(house: House, *occurrences: str) -> None:
     house.fire(dict.fromkeys(occurrences, "alert.threshold"))
-    firing = house.app.activities._firing
+    firing = house.app.activities.commits._firing
     firing(None).wanted = frozenset(occurrences)
     house.app.openings._firing = firing
 

@@ -47,7 +47,7 @@ class Timers:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._activities.timers_changed = self._changed
+        self._activities.commits.timers_changed = self._changed
         self._task = asyncio.create_task(self._loop(), name="timers")
 
     async def stop(self) -> None:

@@ -53,6 +53,7 @@ from tocsin.store.port.settings import (
 )
 from tocsin.store.port.store import Store
 from tocsin.store.port.triggers import (
+    Deciding,
     KnownActivity,
     NewActivity,
     Timer,
@@ -60,6 +61,7 @@ from tocsin.store.port.triggers import (
     TriggerRead,
     Triggers,
     TriggerWrite,
+    Turn,
 )
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "Claimed",
     "Cluster",
     "ContentConflict",
+    "Deciding",
     "DeliveryFilter",
     "DigestKind",
     "Digests",
@@ -114,6 +117,7 @@ __all__ = [
     "TriggerRead",
     "TriggerWrite",
     "Triggers",
+    "Turn",
     "Unstorable",
     "WebhookEdit",
     "Webhooks",

@@ -1,6 +1,7 @@
 """What triggers remember: state, the log of activities, timers; written with the events that they fire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from tocsin.clock import Millis
@@ -17,18 +18,25 @@ from tocsin.store.port import (
     TriggerAsk,
     TriggerRead,
     TriggerWrite,
+    Turn,
     Unstorable,
 )
 from tocsin.store.postgres.accounts import record
 from tocsin.store.postgres.database import Database, Pool, Row, columns, in_range
+from tocsin.store.postgres.errors import CONTENTION, translate
 from tocsin.store.postgres.ingest import config_versions, write_events
 from tocsin.store.postgres.rows import BEYOND
 from tocsin.store.postgres.statements import statements
-from tocsin.store.postgres.writer import Writer, WritingDatabase, write_or_halve
+from tocsin.store.postgres.writer import OpenTransaction, Writer, WritingDatabase, write_or_halve
 
 _TRIGGER = statements("trigger")
 
 _ACCEPTED = Accepted()
+
+# A turn decides for some hundred milliseconds. One that lies idle so long, because its process hangs, is ended by the
+# server; and who waits for a turn waits for as long as that takes, and for some others before.
+_IDLE_MS = 10_000
+_WAIT_MS = 30_000
 
 # What a row of `trigger.read` tells.
 _LIVES, _VALUE, _KNOWN, _TIMER = range(4)
@@ -53,6 +61,15 @@ class PostgresTriggers:
         return await self._writer.together(
             lambda db: write_triggers(db, writes, epoch), rows=rows + len(writes), ingests=True
         )
+
+    @asynccontextmanager
+    async def turn(self, account_ids: Sequence[AccountId]) -> AsyncIterator[Turn]:
+        async with self._writer.open() as opened:
+            try:
+                held = await _hold(opened.database, account_ids)
+            except Exception as error:
+                raise translate(error) from error
+            yield _Turn(opened, held)
 
     async def due(self, now: Millis, limit: int) -> Sequence[Timer]:
         rows = await self._pool.read(lambda db: db.rows_in_order(_TRIGGER["due"], now, limit))
@@ -140,6 +157,38 @@ async def _read(asks: Sequence[TriggerAsk], now: Millis, db: Database) -> list[T
 # === writing ======================================================================================================
 
 
+class _Turn:
+    def __init__(self, opened: OpenTransaction, held: frozenset[AccountId]) -> None:
+        self._opened = opened
+        self.held = held
+
+    async def read(self, asks: Sequence[TriggerAsk], now: Millis) -> Sequence[TriggerRead | None]:
+        try:
+            return await _read(asks, now, self._opened.database)
+        except Exception as error:
+            raise translate(error) from error
+
+    async def write(self, writes: Sequence[TriggerWrite], epoch: int) -> Sequence[Ingested]:
+        try:
+            answers = await write_triggers(self._opened.database, writes, epoch)
+            await self._opened.commit(ingested=True)
+        except CONTENTION:  # it was in the way of another transaction, and nothing was written
+            return [Stale()] * len(writes)
+        except Exception as error:
+            raise translate(error) from error
+        return answers
+
+
+async def _hold(db: WritingDatabase, account_ids: Sequence[AccountId]) -> frozenset[AccountId]:
+    await db.rows(_TRIGGER["bounds"], str(_WAIT_MS), str(_IDLE_MS))
+    first, *others = account_ids
+    if not await db.rows(_TRIGGER["hold"], first):
+        await db.change(_TRIGGER["make"], first)
+        await db.rows(_TRIGGER["hold"], first)
+    free = await db.rows(_TRIGGER["hold_free"], others) if others else ()
+    return frozenset((first, *(account_id for (account_id,) in free)))
+
+
 class _Refused(ValueError):
     """A write is at fault as a whole."""
 
@@ -189,7 +238,7 @@ def _fit(writes: Sequence[TriggerWrite], configs: Mapping[int, int], answers: li
 
 
 async def _rise(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> set[int]:
-    """The accounts whose state is as it was read; until the end of the transaction nobody else writes theirs."""
+    """The accounts whose state is as it was read, and nobody else's; until the end of the transaction it is ours."""
     rows = [(write.account_id, write.version) for write in writes if in_range(write.version + 1)]
     if not rows:
         return set()

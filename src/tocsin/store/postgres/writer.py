@@ -7,11 +7,14 @@ change comes before it. A transaction first runs bare. If a job raises, all is r
 job behind a savepoint, so that it fails alone.
 
 `alone`: one job, one transaction, beside all others.
+
+`open`: a transaction that stays open while its caller decides what to write.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 from tocsin import failpoints
@@ -56,6 +59,22 @@ class WritingDatabase(Database):
             self._epoch = await self.value(_OWNER["epoch"])
         if epoch != self._epoch:
             raise Unavailable(f"epoch {epoch} has ended; the owner's is {self._epoch}", code="not_owner")
+
+
+class OpenTransaction:
+    def __init__(self, connection: Any, transaction: Any) -> None:
+        self.database = WritingDatabase(connection)
+        self.database.fenced = True
+        self._transaction = transaction
+        self.ended = False
+
+    async def commit(self, *, ingested: bool) -> None:
+        if ingested:
+            failpoints.reach("before_commit")
+        self.ended = True
+        await _commit(self._transaction)
+        if ingested:
+            failpoints.reach("after_commit")
 
 
 Run = Callable[[WritingDatabase], Awaitable[T]]
@@ -114,6 +133,28 @@ class Writer:
         task = asyncio.ensure_future(self._alone(run))
         task.add_done_callback(_looked_at)
         return await asyncio.shield(task)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["OpenTransaction"]:
+        """A transaction beside all others. What is not committed by the end of the context is undone.
+
+        Raises:
+            Unavailable: there is no connection to be had.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", code="stopping")
+        async with self._pool.connection() as connection:
+            transaction = connection.transaction()
+            try:
+                await transaction.start()
+            except Exception as error:
+                raise translate(error) from error
+            opened = OpenTransaction(connection, transaction)
+            try:
+                yield opened
+            finally:
+                if not opened.ended:
+                    await _roll_back(transaction, connection)
 
     async def close(self) -> None:
         """Runs what is queued and ends."""
@@ -263,10 +304,9 @@ async def _run_fenced(database: WritingDatabase, job: _Job[Any]) -> None:
 
 async def _roll_back(transaction: Any, connection: Any) -> None:
     """Leaves no transaction open; the server does so itself where it cannot be told."""
-    if connection.is_closed():
-        return
     try:
-        await transaction.rollback()
+        if not connection.is_closed():  # which one that the pool has taken back already refuses to say
+            await transaction.rollback()
     except GONE as error:
         log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
 
