@@ -55,7 +55,8 @@ async def branches(world: World, n: int, clock: Clock) -> AsyncIterator[list[Bra
             app = App(settings, store, Vault(_KEY), clock, Metrics())
             app.services.id_source._node = number
             app.activities._complete = as_it_is
-            app.activities.start(world.epoch)
+            app.tenure.epoch = world.epoch
+            app.activities.start()
             stack.push_async_callback(app.activities.stop)
             made.append(Branch(app))
         yield made
