@@ -345,6 +345,12 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "render_failed": LogSpec("An event could not be rendered for a webhook.", {"delivery": "its number"}),
     # the store
     "store_failed": LogSpec("A transaction failed and was rolled back.", {**_WHY, "jobs": "calls that waited for it"}),
+    "burial_failed": LogSpec(
+        "A process that is gone could not be put away yet; tried again at the next beat.", {"node": "its epoch", **_WHY}
+    ),
+    "sessions_cut": LogSpec(
+        "Database sessions were ended whose process had fallen silent within a transaction.", {"sessions": "how many"}
+    ),
     "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
     "activities_failed": LogSpec(
         "Activities could not be written; who posted them was told.", {"accounts": "how many", **_WHY}

@@ -50,14 +50,14 @@ async def erase(connection: Any, event_id: int) -> None:
     await connection.execute("UPDATE event SET data = NULL, visitor_id = NULL WHERE id = $1", event_id)
 
 
-async def test_a_new_owner_waits_for_what_is_being_committed(world: World):
-    """Who becomes the owner gives back what the one before committed at that very moment, too."""
+async def test_a_burial_waits_for_what_is_being_committed(world: World):
+    """Who buries a node gives back what it committed at that very moment, too."""
     account = await world.account()
     webhook = await world.webhook(account)
     event = await world.accept(account, webhook)
     id_ = event.deliveries[0].id
     async with another(world) as former:
-        await former.fetch(statements("owner")["epoch"])
+        await former.fetch(statements("node")["own"], world.epoch)
         await former.execute("UPDATE delivery SET state = 12, prior = 10, claim_count = 1 WHERE id = $1", id_)
         task = await held_up(former, joined(world.store, world.now))
         await former.execute("COMMIT")

@@ -32,6 +32,11 @@ _READS = _CONNECTIONS + 1
 
 _SESSION = {"application_name": "tocsin"}
 
+# A process that is frozen in the middle of a transaction must not keep its locks from others for long. One that is only
+# slow runs the transaction again. Longer than any pause of a process that is well; no longer than others take to find
+# out that it is not there.
+_IDLE_S = 8
+
 # Each time a statement is run it is planned for the values given: how many there are in its arrays, and how large
 # tables are by now. A plan that is kept (PostgreSQL's way from the sixth time on) is made for a dozen rows of tables
 # that may have been nearly empty: with it settling took 260 µs for each of 1,000, planned anew 29, ingesting 58 and 46
@@ -133,9 +138,18 @@ class Address:
 class Pool:
     """Connections, each for one transaction at a time."""
 
-    def __init__(self, address: Address, *, readonly: bool = False) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        readonly: bool = False,
+        connections: int = _CONNECTIONS,
+        statement_s: float = _STATEMENT_S,
+    ) -> None:
         self._address = address
         self._readonly = readonly
+        self._connections = connections
+        self._statement_s = statement_s
         self._pool: Any = None
 
     async def open(self) -> None:
@@ -144,23 +158,26 @@ class Pool:
         Raises:
             Misconfigured: none can be had.
         """
+        # A pooler in transaction mode, for which nothing is cached, knows few settings and refuses the others.
+        pooled = not self._address.statement_cache_size
+        settings = {} if pooled else {**_PLANS, "idle_in_transaction_session_timeout": f"{_IDLE_S}s"}
         try:
             self._pool = await asyncpg.create_pool(
                 self._address.dsn,
                 min_size=1,
-                max_size=_CONNECTIONS,
+                max_size=self._connections,
                 timeout=_CONNECT_S,
-                command_timeout=_STATEMENT_S,
+                command_timeout=self._statement_s,
                 statement_cache_size=self._address.statement_cache_size,
-                server_settings={
-                    **_SESSION,
-                    **(_PLANS if self._address.statement_cache_size else {}),
-                    "default_transaction_read_only": "on" if self._readonly else "off",
-                },
+                server_settings={**_SESSION, **settings},
                 reset=_nothing,
             )
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             raise Misconfigured(f"{self._address.shown} cannot be opened: {error or type(error).__name__}") from None
+
+    def transaction(self, connection: Any) -> Any:
+        """One that writes, on one of the connections; where nothing may be written, every write is refused."""
+        return connection.transaction(readonly=self._readonly)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:

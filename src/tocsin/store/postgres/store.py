@@ -5,15 +5,15 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.port import SchemaStatus
 from tocsin.store.postgres import migrations
 from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
-from tocsin.store.postgres.cluster import PostgresCluster, PostgresNews
+from tocsin.store.postgres.cluster import PostgresCluster
 from tocsin.store.postgres.database import Address, Pool
 from tocsin.store.postgres.digests import PostgresDigests
 from tocsin.store.postgres.erasure import PostgresErasure
 from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
 from tocsin.store.postgres.idempotency import PostgresIdempotency
 from tocsin.store.postgres.journal import PostgresJournal
+from tocsin.store.postgres.news import PostgresNews
 from tocsin.store.postgres.notices import PostgresNotices
-from tocsin.store.postgres.presence import Presence
 from tocsin.store.postgres.records import PostgresRecords
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.triggers import PostgresTriggers
@@ -22,16 +22,20 @@ from tocsin.store.postgres.writer import Writer
 
 _SCHEMA = statements("schema")
 
+# A statement of a beat that has not ended by then will not: its connection hangs, and others will soon think that the
+# process is gone.
+_BEAT_S = 3
+
 
 class PostgresStore:
     """`store.port.Store` on one database. Made by `open_postgres`."""
 
-    def __init__(self, address: Address, pool: Pool) -> None:
+    def __init__(self, pool: Pool, beats: Pool) -> None:
         self._pool = pool
+        self._beats = beats
         self._writer = writer = Writer(pool)
-        self._presence = Presence(address)
         self.journal = PostgresJournal(writer, pool)
-        self.cluster = PostgresCluster(writer)
+        self.cluster = PostgresCluster(beats)
         self.news = PostgresNews()
         self.accounts = PostgresAccounts(writer, pool)
         self.keys = PostgresKeys(writer, pool)
@@ -40,7 +44,7 @@ class PostgresStore:
         self.webhooks = PostgresWebhooks(writer, pool)
         self.snapshots = PostgresSnapshots(pool)
         self.notices = PostgresNotices(writer, pool)
-        self.idempotency = PostgresIdempotency(writer, self._presence)
+        self.idempotency = PostgresIdempotency(writer, self.cluster)
         self.records = PostgresRecords(pool)
         self.housekeeping = PostgresHousekeeping(writer, pool)
         self.erasure = PostgresErasure(writer, pool)
@@ -55,8 +59,8 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._writer.close()
-        await self._presence.close()
         await self._pool.close()
+        await self._beats.close()
 
 
 async def open_postgres(
@@ -88,8 +92,10 @@ async def open_postgres(
     finally:
         await connection.close()
     pool = Pool(address, readonly=readonly)
+    beats = Pool(address, readonly=readonly, connections=1, statement_s=_BEAT_S)
     await pool.open()
-    return PostgresStore(address, pool)
+    await beats.open()
+    return PostgresStore(pool, beats)
 
 
 async def check(url: str) -> list[str]:

@@ -25,7 +25,7 @@ from tocsin.store.postgres.statements import statements
 
 T = TypeVar("T")
 
-_OWNER = statements("owner")
+_NODE = statements("node")
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +47,18 @@ class WritingDatabase(Database):
         self.fenced = (
             False  # whether what runs now can be undone by itself: what may fail in part, may be tried in parts
         )
-        self._epoch: int | None = None
+        self._owned: set[int] = set()
 
     def forget(self) -> None:
         """A savepoint was rolled back, and with it the locks that were taken behind it are gone."""
-        self._epoch = None
+        self._owned.clear()
 
     async def own(self, epoch: int) -> None:
-        """Raises `Unavailable` unless `epoch` is the owner's; it stays so until the end of the transaction."""
-        if self._epoch is None:
-            self._epoch = await self.value(_OWNER["epoch"])
-        if epoch != self._epoch:
-            raise Unavailable(f"epoch {epoch} has ended; the owner's is {self._epoch}", code="not_owner")
+        """Raises `Unavailable` unless the node of that epoch is there; it stays so until the end of the transaction."""
+        if epoch not in self._owned:
+            if await self.value(_NODE["own"], epoch) is None:
+                raise Unavailable(f"epoch {epoch} has ended", code="not_owner")
+            self._owned.add(epoch)
 
 
 class OpenTransaction:
@@ -129,10 +129,7 @@ class Writer:
         """
         if self._closed:
             raise Unavailable("the store is closed", code="stopping")
-        # A task of its own: a caller that goes away does not leave a transaction half-way.
-        task = asyncio.ensure_future(self._alone(run))
-        task.add_done_callback(_looked_at)
-        return await asyncio.shield(task)
+        return await alone(self._pool, run)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OpenTransaction"]:
@@ -162,19 +159,6 @@ class Writer:
             self._closed = True
             self._wake.set()
             await self._committer
-
-    async def _alone(self, run: Run[T]) -> T:
-        for n in range(_ROUNDS):
-            try:
-                async with self._pool.connection() as connection:
-                    return await _transact_alone(connection, run)
-            except TocsinError:
-                raise
-            except Exception as error:
-                if n == _ROUNDS - 1 or not may_run_again(error):
-                    raise translate(error) from error
-                await asyncio.sleep(_PAUSE_S * (n + 1))
-        raise AssertionError("the last round answers or raises")
 
     # --- the committer --------------------------------------------------------------------------------------------
 
@@ -219,9 +203,9 @@ class Writer:
             try:
                 async with self._pool.connection() as connection:
                     try:
-                        await _transact(connection, batch, fence_all=False)
+                        await _transact(self._pool.transaction(connection), connection, batch, fence_all=False)
                     except _RunAgain:
-                        await _transact(connection, batch, fence_all=True)
+                        await _transact(self._pool.transaction(connection), connection, batch, fence_all=True)
             except Exception as error:
                 if n == _ROUNDS - 1 or not may_run_again(error):
                     raise
@@ -230,9 +214,30 @@ class Writer:
                 return
 
 
-async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+async def alone(pool: Pool, run: Run[T]) -> T:
+    """As `Writer.alone`, over connections of any pool."""
+    # A task of its own: a caller that goes away does not leave a transaction half-way.
+    task = asyncio.ensure_future(_alone(pool, run))
+    task.add_done_callback(_looked_at)
+    return await asyncio.shield(task)
+
+
+async def _alone(pool: Pool, run: Run[T]) -> T:
+    for n in range(_ROUNDS):
+        try:
+            async with pool.connection() as connection:
+                return await _transact_alone(pool.transaction(connection), connection, run)
+        except TocsinError:
+            raise
+        except Exception as error:
+            if n == _ROUNDS - 1 or not may_run_again(error):
+                raise translate(error) from error
+            await asyncio.sleep(_PAUSE_S * (n + 1))
+    raise AssertionError("the last round answers or raises")
+
+
+async def _transact(transaction: Any, connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
     database = WritingDatabase(connection)
-    transaction = connection.transaction()
     await transaction.start()
     ingested = False
     try:
@@ -253,10 +258,9 @@ async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: b
         failpoints.reach("after_commit")
 
 
-async def _transact_alone(connection: Any, run: Run[T]) -> T:
+async def _transact_alone(transaction: Any, connection: Any, run: Run[T]) -> T:
     database = WritingDatabase(connection)
     database.fenced = True
-    transaction = connection.transaction()
     try:
         await transaction.start()
         answer = await run(database)

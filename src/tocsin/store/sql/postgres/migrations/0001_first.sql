@@ -9,14 +9,36 @@ CREATE TABLE meta (
   value bytea NOT NULL -- UTF-8, of which a text would not hold all
 );
 
--- Who may write the journal. One row: one owner of everything. Writes read it FOR SHARE, who becomes the owner changes it
--- and so waits for them.
-CREATE TABLE owner (
-  id          smallint PRIMARY KEY CHECK (id = 1),
-  epoch       bigint NOT NULL,
-  acquired_at bigint NOT NULL
+-- === the processes ==================================================================================================
+
+CREATE SEQUENCE node_epoch;
+
+-- A run of a process, while it is there. Every write that counts on it reads its row FOR KEY SHARE; a beat changes it
+-- beside them; who ends it deletes it, and so waits for them. `number` is a key: it never changes, or it would block.
+CREATE TABLE node (
+  epoch   bigint   PRIMARY KEY,
+  number  smallint NOT NULL UNIQUE CHECK (number BETWEEN 0 AND 1023),
+  name    text     NOT NULL,
+  sends   boolean  NOT NULL,
+  seen_at bigint   NOT NULL,
+  last_id bigint   NOT NULL -- it makes none greater before its next beat
+) WITH (
+  fillfactor = 50, -- beats change rows within their page
+  autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0
 );
-INSERT INTO owner (id, epoch, acquired_at) VALUES (1, 0, 0);
+
+-- The greatest id that each number can have been used for by nodes that are gone: none is made twice.
+CREATE TABLE node_number (
+  number  smallint PRIMARY KEY,
+  last_id bigint   NOT NULL
+);
+
+-- Who sends for which webhooks. All of them are there from the beginning; each has one node, or none.
+CREATE TABLE shard (
+  id    smallint PRIMARY KEY CHECK (id BETWEEN 0 AND 255),
+  epoch bigint
+) WITH (fillfactor = 50);
+INSERT INTO shard (id) SELECT generate_series(0, 255);
 
 -- === what people change ==============================================================================================
 
@@ -255,7 +277,7 @@ CREATE TABLE notice (
 -- What to send now, and when next.
 CREATE INDEX notice_due ON notice (due_at);
 
--- Answers to repeat. `holder` is the number of the opening of the store that runs the request (see `presence`).
+-- Answers to repeat. `holder` is the epoch of the node that runs the request.
 CREATE TABLE idempotency (
   account_id bigint NOT NULL, -- 0: the operator
   route      text COLLATE "C" NOT NULL,
