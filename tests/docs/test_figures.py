@@ -15,7 +15,7 @@ import pytest
 from tests.docs.generated import PAGES
 from tests.docs.markdown import ROOT, page, table
 from tests.docs.test_names import _help
-from tocsin import app, config, profiles
+from tocsin import app, config, profiles, serving
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
@@ -83,8 +83,8 @@ def test_the_unit_starts_the_server_and_gives_it_time_to_stop() -> None:
         if flag.startswith("--"):
             assert flag in _help((command,))
     assert float(service["TimeoutStopSec"]) > config.Settings().drain_s + app._SETTLE_S
-    assert int(service["LimitNOFILE"]) == app._OPEN_FILES
-    assert f"raises its own limit to {app._OPEN_FILES:,}" in page("docs/how-to/run.md").prose
+    assert int(service["LimitNOFILE"]) == serving._OPEN_FILES
+    assert f"raises its own limit to {serving._OPEN_FILES:,}" in page("docs/how-to/run.md").prose
 
 
 # --- limits -------------------------------------------------------------------------------------------------------

@@ -110,15 +110,15 @@ class Endpoint:
 class NotRouted:
     """What no operation answers: said in the form of the surface that the address lies in."""
 
-    def __init__(self, services: Services, surfaces: Sequence[Surface]) -> None:
+    def __init__(self, services: Services, surfaces: Sequence[Surface], error: NotFound) -> None:
         self._services = services
         self._surfaces = surfaces
+        self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
         request_id = ids.show("req_", self._services.id_source.next())
-        error = NotFound("there is no such address; /docs describes those there are")
         surface = next((one for one in self._surfaces if one.covers(scope["path"])), V1)
-        status, headers, body = fail(error, request_id, UNKNOWN, surface)
+        status, headers, body = fail(self._error, request_id, UNKNOWN, surface)
         self._services.metrics.answered(UNKNOWN, status)
         await answer(send, status, headers, body)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tocsin.control import Control
     from tocsin.engine.activity.activities import Activities
     from tocsin.engine.activity.backtest import Backtests
+    from tocsin.engine.cluster.tenure import Tenure
     from tocsin.engine.directory import Directory
     from tocsin.engine.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
@@ -49,4 +50,5 @@ class Services:
     dispatcher: "Dispatcher"
     manual: "Manual"  # send_test, retry_now, cancel: what a person asks for
     control: "Control"
+    tenure: "Tenure"
     metrics: Metrics

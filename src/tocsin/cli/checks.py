@@ -18,7 +18,7 @@ import certifi
 import httpx
 import msgspec
 
-from tocsin import app, ids, profiles
+from tocsin import ids, installation, profiles
 from tocsin.config import Settings
 from tocsin.engine.mail.server import MailServer, MailTrouble
 from tocsin.engine.sending.resolver import ResolveFailed, Resolver
@@ -84,9 +84,7 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findin
             f"TOCSIN_CUE_TRUST_USER_ID: what connects from {settings.trusted_proxies} can be any account of cue",
             "make sure that only your gateway is in there",
         )
-    if settings.role != "all":
-        yield Finding(FAIL, "settings", f"TOCSIN_ROLE={settings.role}: one process does everything", "unset it")
-    if not unknown and settings.retry_scale == 1 and settings.role == "all" and not settings.cue_trust_user_id:
+    if not unknown and settings.retry_scale == 1 and not settings.cue_trust_user_id:
         yield Finding(OK, "settings", "understood")
 
 
@@ -127,7 +125,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _contents(settings: Settings, shown: str, key: bytes | None, key_finding: Finding) -> Iterator[Finding]:
     try:
-        found = asyncio.run(app.examine(settings, key))
+        found = asyncio.run(installation.examine(settings, key))
     except Misconfigured as error:
         yield Finding(FAIL, "database", error.detail)
         return
@@ -263,15 +261,14 @@ def _port(settings: Settings) -> Finding:
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     try:
         ready = httpx.get(f"{address}/readyz", timeout=3, trust_env=False)
-        description = httpx.get(f"{address}/openapi.json", timeout=3, trust_env=False)
-        ours = "tocsin" in description.json()["info"]["title"].lower()
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        ours = False
-    if not ours:
+        role = str(httpx.get(f"{address}/healthz", timeout=3, trust_env=False).json()["role"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        role = None
+    if role is None:
         return Finding(FAIL, "port", f"{where} is taken by another program", "stop it, or change TOCSIN_PORT")
     if ready.status_code != 200:
         return Finding(FAIL, "port", f"the Tocsin at {where} is not ready: {ready.text[:200]}", "look at its log")
-    return Finding(OK, "port", f"a Tocsin serves {where}, and is ready")
+    return Finding(OK, "port", f"a Tocsin (role {role}) serves {where}, and is ready")
 
 
 def _trust_anchors(settings: Settings) -> Finding:
@@ -292,7 +289,7 @@ def _mail(settings: Settings) -> Finding:
         return connection.how
 
     try:
-        server = app.mail_server(settings)
+        server = installation.mail_server(settings)
         if server is None:
             return Finding(
                 WARN,

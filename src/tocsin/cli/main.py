@@ -27,7 +27,7 @@ _HELP = (
 )
 
 _SERVE = (
-    "Run the server: API and dispatcher in one process.\n\n"
+    "Run the server: API and sending in one process, or one of several that share a PostgreSQL database (--role).\n\n"
     "It says its address and, at its very first start, the operator's key. Every setting is a flag, a variable "
     "(--allow-http is TOCSIN_ALLOW_HTTP) or a key of tocsin.toml (allow_http), the first of these being the strongest; "
     "TOCSIN_ADMIN_KEY and TOCSIN_SECRET_KEY are no flags, since other users of the machine see those."

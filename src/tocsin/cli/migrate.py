@@ -12,16 +12,16 @@ def migrate(*, status: Flag = False, as_json: AsJson = False, settings: SettingF
         as_json: Print JSON.
     """
     loaded = settings.load()
-    from tocsin import app
+    from tocsin import installation
 
     if status:
-        found = app.schema_status(loaded)
+        found = installation.schema_status(loaded)
         if as_json:
             put_json({"found": found.found, "newest": found.newest})
         else:
             put(f"The schema is {found.found or 'not there yet'}; the newest is {found.newest}.")
         return
-    applied = app.migrate(loaded)
+    applied = installation.migrate(loaded)
     if as_json:
         put_json({"applied": list(applied)})
         return

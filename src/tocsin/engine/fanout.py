@@ -5,6 +5,7 @@ transaction, so none is written twice.
 """
 
 import asyncio
+import contextlib
 import logging
 
 import orjson
@@ -22,11 +23,11 @@ log = logging.getLogger(__name__)
 
 _PIECE = 500  # deliveries a transaction: some milliseconds, so that other commits are not kept waiting
 _JOBS = 20
-_LOOK_AGAIN_S = 5.0  # after the store did not answer
+_LOOK_S = 5.0  # at the latest: jobs of other processes, and after the store did not answer
 
 
 class FanOut:
-    """Works the jobs off, oldest first, while the server runs."""
+    """Works the jobs off, oldest first."""
 
     def __init__(
         self,
@@ -61,7 +62,9 @@ class FanOut:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 while jobs := await self._journal.fan_out_jobs(_JOBS):
@@ -69,7 +72,7 @@ class FanOut:
                         await self._work_off(job)
             except TocsinError as error:
                 log.warning("fan_out_waits", extra={"reason": error.detail})
-                await asyncio.sleep(_LOOK_AGAIN_S)
+                await asyncio.sleep(_LOOK_S)
                 self._wake.set()
 
     async def _work_off(self, job: FanOutJob) -> None:

@@ -80,7 +80,7 @@ async def test_to_look_changes_nothing(world: World):
     try:
         assert await store.accounts.get(account.id) == account
         with pytest.raises(Exception, match="read-only"):
-            await store.housekeeping.set_meta("a", "b")
+            await store.housekeeping.keep_meta("a", "b")
         assert await store.housekeeping.meta("a") is None
     finally:
         await store.close()

@@ -24,8 +24,8 @@ _AT_A_TIME = 500  # half a batch of activities: publishers are not kept waiting 
 # Looking at the clock costs nothing; so a change of the system's time is noticed soon.
 _LOOK_S = 1.0
 
-# The store is asked so often whether another process has set a timer.
-_ASK_MS = 60_000
+# The store is asked so often whether another process has set a timer, which mostly is heard of before.
+_ASK_MS = 5_000
 
 # A timer whose rule fails, or whose account cannot be served here, is tried again so much later. Others pass it by.
 _POSTPONE_MS = 60_000
@@ -47,6 +47,7 @@ class Timers:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self._next = Millis(0)  # others may have set some
         self._activities.commits.timers_changed = self._changed
         self._task = asyncio.create_task(self._loop(), name="timers")
 

@@ -42,7 +42,8 @@ _WAITS_S = (60, 300, 900, 1_800, 3_600)
 _PAUSES_S = (10, 30, 60, 300, 900)
 
 _BATCH = 50
-_LOOK_S = 60.0  # at the latest, so that a change of the system's clock is noticed
+_LOOK_S = 10.0  # at the latest, so that what another process has written, or a change of the clock, is noticed
+_DEFECT_S = 60.0
 _STORE_WAIT_S = 10.0
 _GRACE_S = 2.0  # what a stop leaves the mail under way: most are through in less, and need not be sent twice
 
@@ -86,6 +87,7 @@ class Mailer:
         self._gone: set[NoticeId] = set()  # done with, but the store could not forget them yet
 
     def start(self) -> None:
+        self._stopping = False
         if self._door.server is not None:
             self._task = asyncio.create_task(self._run(), name="mailer")
 
@@ -130,13 +132,13 @@ class Mailer:
                 continue
             except Exception:
                 log.exception("mailer_failed")  # a defect; what is due stays so
-                await self._rest(_LOOK_S)
+                await self._rest(_DEFECT_S)
                 continue
-            await self._rest(_LOOK_S if again_at is None else (again_at - self._clock.now_ms()) / 1000)
+            await self._rest(_LOOK_S if again_at is None else min((again_at - self._clock.now_ms()) / 1000, _LOOK_S))
 
     async def _rest(self, wait_s: float) -> None:
         try:
-            async with asyncio.timeout(max(0.0, min(wait_s, _LOOK_S))):
+            async with asyncio.timeout(max(0.0, wait_s)):
                 await self._written.wait()
         except TimeoutError:
             pass

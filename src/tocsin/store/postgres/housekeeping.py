@@ -7,7 +7,7 @@ from tocsin.store.port import Purged
 from tocsin.store.postgres.database import Database, Pool
 from tocsin.store.postgres.purge import purge
 from tocsin.store.postgres.statements import statements
-from tocsin.store.postgres.writer import Writer
+from tocsin.store.postgres.writer import Writer, WritingDatabase
 
 _HOUSEKEEPING = statements("housekeeping")
 _META = statements("meta")
@@ -37,8 +37,13 @@ class PostgresHousekeeping:
         value = await self._pool.read(lambda db: db.value(_META["get"], name))
         return None if value is None else value.decode()
 
-    async def set_meta(self, name: str, value: str) -> None:
-        await self._writer.alone(lambda db: db.change(_META["set"], name, value.encode()))
+    async def keep_meta(self, name: str, value: str) -> str:
+        async def write(db: WritingDatabase) -> bytes:
+            await db.change(_META["keep"], name, value.encode())
+            kept: bytes = await db.value(_META["get"], name)
+            return kept
+
+        return (await self._writer.alone(write)).decode()
 
 
 async def faults(db: Database) -> list[str]:

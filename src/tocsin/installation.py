@@ -1,0 +1,91 @@
+"""An installation as it lies there: its database, the key of its secrets, its dialects, its mail server. Looked at and
+brought up to date, also beside servers that run.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tocsin import databases, profiles
+from tocsin.clock import SystemClock
+from tocsin.config import Settings
+from tocsin.engine.mail.server import MailServer
+from tocsin.errors import Misconfigured
+from tocsin.security.vault import Vault
+from tocsin.store.port import SchemaStatus, Store
+
+_VAULT_META = "vault_fingerprint"
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    """Raises `Misconfigured` where the setting cannot be understood."""
+    if settings.smtp_url is None:
+        return None
+    return MailServer(settings.smtp_url, settings.smtp_ca_file or settings.ca_file)
+
+
+async def check_key_fits(store: Store, vault: Vault) -> None:
+    """The first process of all settles which key it is.
+
+    Raises:
+        Misconfigured: it is another one.
+    """
+    if await store.housekeeping.keep_meta(_VAULT_META, vault.fingerprint) != vault.fingerprint:
+        raise Misconfigured(
+            "TOCSIN_SECRET_KEY (or the .key file beside the database) is not the key that this database's secrets "
+            "were encrypted with; bring that key back"
+        )
+
+
+def missing_profiles(in_use: Mapping[str, int]) -> Mapping[str, int]:
+    """Those of the profiles in use that are not there."""
+    known = profiles.names()
+    return {name: accounts for name, accounts in in_use.items() if name not in known}
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """What `examine` found. `schema` None: there is no database yet; `key_fits` None: it has no secrets yet;
+    `profiles_missing`: how many accounts have a profile that is not there.
+    """
+
+    schema: SchemaStatus | None
+    faults: Sequence[str] = ()
+    key_fits: bool | None = None
+    profiles_missing: Mapping[str, int] = {}
+
+
+async def examine(settings: Settings, key: bytes | None) -> Examination:
+    """Looks at the database without changing it, also beside a server that runs.
+
+    Args:
+        key: of the secrets, where there is one.
+
+    Raises:
+        Misconfigured: it is no database of ours, or a newer program's, or cannot be reached.
+    """
+    schema = await databases.schema_status(settings)
+    if schema.found != schema.newest:
+        return Examination(schema if schema.found else None)
+    store = await databases.open_store(settings, SystemClock(), readonly=True)
+    try:
+        known = await store.housekeeping.meta(_VAULT_META)
+        fits = None if known is None else key is not None and Vault(key).fingerprint == known
+        missing = missing_profiles(await store.accounts.profiles())
+        return Examination(schema, await store.housekeeping.check(), fits, missing)
+    finally:
+        await store.close()
+
+
+def schema_status(settings: Settings) -> SchemaStatus:
+    """Raises `Misconfigured` where it is no database of ours, or a newer program's."""
+    return asyncio.run(databases.schema_status(settings))
+
+
+def migrate(settings: Settings) -> Sequence[str]:
+    """Brings the database's schema up to date; which migrations were applied.
+
+    Raises:
+        Misconfigured: as `schema_status`; or a server has it open.
+    """
+    return asyncio.run(databases.migrate(settings))
