@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.store.world import World, joined
-from tocsin.clock import Millis
+from tests.store.world import STORES, World, joined
+from tocsin.clock import ManualClock, Millis
 from tocsin.errors import Unavailable
-from tocsin.ids import NODES
+from tocsin.ids import NODES, IdSource, first_at
 from tocsin.model import DeliveryState
 from tocsin.shards import ALL, SHARDS
 from tocsin.store.port import Claimed
@@ -79,3 +79,33 @@ async def test_what_a_node_had_claimed_waits_again(world: World):
         assert await world.state(account, ended) is DeliveryState.SUCCEEDED
     (again,) = await world.claim(webhook)
     assert again.claim_count == 3
+
+
+async def test_no_id_is_made_twice(world: World):
+    """With a clock that was set back over a restart, ids made as a node are none that there have been, of any kind."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    cluster = world.store.cluster
+    made: list[int] = []
+    for n in range(4):
+        epoch = world.epoch
+        await cluster.beat(epoch, now=world.now, bury_before=world.now, last_id=first_at(world.now + 1_000))
+        world.clock.advance(0.5)
+        event = await world.accept(account, webhook, claimed=True)
+        (delivery,) = event.deliveries
+        settlement = world.settlement(delivery.id)
+        made += [event.id, delivery.id, settlement.attempt.id]
+        if n % 2:  # what was made last is of another kind each time
+            made += [(await world.account()).id, (await world.webhook(account)).id]
+        await world.settle(settlement)
+        await world.store.close()
+
+        world.clock = ManualClock(world.now - 500)
+        world.store = await STORES[world.name](world.directory, world.clock)
+        cluster = world.store.cluster
+        node = await cluster.join(name="n", sends=True, now=world.now, bury_before=Millis(world.now + 3_600_000))
+        world.epoch, world.ids = node.epoch, IdSource(world.clock, node.number)
+        world.ids.begin_above(node.last_id)
+        await cluster.beat(node.epoch, now=world.now, bury_before=world.now, last_id=0)
+        assert world.ids.next() not in made
+    assert len(set(made)) == len(made)

@@ -219,8 +219,8 @@ async def test_a_node_frozen_within_a_transaction_is_cut(world: World, monkeypat
 
 
 async def test_a_busy_node_does_not_hold_up_a_beat(world: World):
-    """A dead node's transaction that is at work holds its burial up for a second at most; the one that beats is seen
-    and keeps what it has, and the next beat buries.
+    """A dead node's transaction that is at work is not waited for longer than a beat may take; the one that beats is
+    seen and keeps what it has, and the next beat buries.
     """
     async with session(world) as busy:
         await busy.execute("BEGIN")

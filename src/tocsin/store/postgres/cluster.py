@@ -5,6 +5,7 @@ write, a beat changes it beside that, and who ends a node deletes it and so wait
 holds anything: beats may go through a pooler in transaction mode.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 # ended. Half of a lease: whoever was frozen in one has been silent for longer by the time that it is overdue. One that
 # is only slow runs its transaction again.
 SILENT_S = 4.0
+
+# After so long no other burial is begun: the beat must be answered, and the next one goes on.
+_BURIALS_S = 0.5
 
 
 class PostgresCluster:
@@ -92,7 +96,11 @@ class PostgresCluster:
         if cut := await alone(self._pool, lambda db: db.value(_NODE["cut"], SILENT_S)):
             log.warning("sessions_cut", extra={"sessions": cut})
         buried = 0
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + _BURIALS_S
         for epoch in dead:
+            if loop.time() > until_s:
+                break
 
             async def write(db: WritingDatabase, epoch: int = epoch) -> bool:
                 await db.change(_NODE["hurry"])

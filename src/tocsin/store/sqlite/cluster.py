@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from tocsin.clock import Millis
 from tocsin.shards import ALL, SHARDS
 from tocsin.store.port import Node, Standing
+from tocsin.store.sqlite.rows import decode_attempt
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
 _DELIVERY = statements("delivery")
+_NODE = statements("node")
 
 
 class SqliteCluster:
@@ -20,7 +22,7 @@ class SqliteCluster:
     async def join(self, *, name: str, sends: bool, now: Millis, bury_before: Millis) -> Node:  # noqa: ARG002 - alone
         def write(db: WritingDatabase) -> Node:
             db.execute(_DELIVERY["release_all"])
-            return Node(epoch=db.next_epoch(), number=0, last_id=0)
+            return Node(epoch=db.next_epoch(), number=0, last_id=_last_id(db))
 
         return await self._writer.do(write)
 
@@ -33,6 +35,13 @@ class SqliteCluster:
 
     async def leave(self, epoch: int) -> None:
         """Whoever joins takes all over, whether this was called or not."""
+
+
+def _last_id(db: WritingDatabase) -> int:
+    """The greatest id of anything that is there: what the file itself tells needs not be written down besides."""
+    record = db.value(_NODE["last_attempt"])
+    last_id: int = db.value(_NODE["last_id"])
+    return max(last_id, 0 if record is None else decode_attempt(record).id)
 
 
 class SqliteNews:

@@ -43,7 +43,7 @@ ON CONFLICT (number) DO UPDATE SET last_id = greatest(node_number.last_id, exclu
 
 -- name: hurry
 -- No lock is waited for longer, in this transaction.
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '500ms';
 
 -- name: cut
 -- Ends the sessions whose process says nothing for so many seconds in the middle of a transaction that has a node's
