@@ -18,7 +18,7 @@ from tocsin.store.postgres.statements import statements
 # One account has as much as 500 others together.
 ROWS = """
 INSERT INTO account
-SELECT i, 'a', 'standard', 'UTC', NULL, NULL, '{}', 1, 0, 0, NULL FROM generate_series(1, 501) AS i;
+SELECT i, 'a', 'standard', 'UTC', NULL, NULL, '{}', 1, 0, 0, 0, NULL FROM generate_series(1, 501) AS i;
 INSERT INTO event (account_id, id, type, timestamp, accepted_at, source, config_version, matched, visitor_id, data)
 SELECT CASE WHEN i % 2 = 0 THEN 1 ELSE i % 500 + 2 END, i, 'click.created', i, i, 'api', 1, 1,
   convert_to('v' || i % 900, 'UTF8'), 'data'

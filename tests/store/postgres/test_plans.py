@@ -35,7 +35,7 @@ GROWING = ("event", "delivery", "attempt", "dedupe", "activity", "activity_dedup
 
 ROWS = """
 INSERT INTO account
-SELECT i, 'a', 'standard', 'UTC', NULL, NULL, '{}', 1, 0, 0, NULL FROM generate_series(1, 500) AS i;
+SELECT i, 'a', 'standard', 'UTC', NULL, NULL, '{}', 1, 0, 0, 0, NULL FROM generate_series(1, 500) AS i;
 INSERT INTO webhook SELECT i % 500 + 1, i, 1, 'standard', i % 256, '', 0, false FROM generate_series(1, 1000) AS i;
 INSERT INTO event
 SELECT i % 500 + 1, i, 'click.created', i, i, 'e' || i, 'api', 1, 1, convert_to('v' || i % 900, 'UTF8'), '', 'data'

@@ -71,6 +71,12 @@ class Accounts(Protocol):
         """
         ...
 
+    async def changed_since(self, at: Millis) -> Sequence[AccountId]:
+        """Accounts that were changed or removed, or whose webhooks or event types were, at that time or later, where
+        other processes may have done it: what a process must read again.
+        """
+        ...
+
 
 class Keys(Protocol):
     async def add(self, key: ApiKey, change: Change) -> None: ...

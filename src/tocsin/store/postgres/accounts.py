@@ -57,13 +57,13 @@ async def lock(db: Database, account_id: int) -> bool:
     return in_range(account_id) and await db.value(_ACCOUNT["lock"], account_id) is not None
 
 
-async def raise_config(db: Database, account_id: int) -> int:
+async def raise_config(db: Database, account_id: int, at: Millis) -> int:
     """The account's settings changed: its next `config_version`. Locks it as `lock` does.
 
     Raises:
         NotFound: there is no such account (any more).
     """
-    version = await db.value(_ACCOUNT["raise_config"], account_id) if in_range(account_id) else None
+    version = await db.value(_ACCOUNT["raise_config"], account_id, at) if in_range(account_id) else None
     if version is None:
         raise NotFound("there is no such account")
     return int(version)
@@ -148,6 +148,10 @@ class PostgresAccounts:
             return True
 
         return await self._writer.together(write, fenced=True)
+
+    async def changed_since(self, at: Millis) -> Sequence[AccountId]:
+        rows = await self._pool.read(lambda db: db.rows(_ACCOUNT["changed_since"], at))
+        return [AccountId(id_) for (id_,) in rows]
 
 
 def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:

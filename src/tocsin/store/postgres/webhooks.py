@@ -84,7 +84,7 @@ class PostgresWebhooks:
 
     async def add(self, webhook: Webhook, limit: int | None, change: Change, notice: Notice | None = None) -> Webhook:
         async def write(db: WritingDatabase) -> Webhook:
-            from_config = await raise_config(db, webhook.account_id)
+            from_config = await raise_config(db, webhook.account_id, change.at)
             if limit is not None and await db.value(_WEBHOOK["count"], webhook.account_id) >= limit:
                 raise Conflict(f"the account already has {limit} webhooks; delete one first", code="webhook_limit")
             stored = msgspec.structs.replace(webhook, version=1, from_config=from_config, updated_at=change.at)
@@ -172,7 +172,7 @@ async def _replace(db: Database, webhook: Webhook, change: Change) -> Webhook:
     stored = msgspec.structs.replace(
         webhook,
         version=webhook.version + 1,
-        from_config=await raise_config(db, webhook.account_id),
+        from_config=await raise_config(db, webhook.account_id, change.at),
         updated_at=change.at,
     )
     await _insert_version(db, stored)
@@ -216,7 +216,7 @@ class PostgresCatalogue:
 
     async def put(self, account_id: AccountId, event_type: EventType, limit: int, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:
-            await raise_config(db, account_id)
+            await raise_config(db, account_id, change.at)
             new = await db.row(_EVENT_TYPE["exists"], account_id, event_type.name) is None
             if new and await db.value(_EVENT_TYPE["count"], account_id) >= limit:
                 raise Conflict(
@@ -241,7 +241,7 @@ class PostgresCatalogue:
         async def write(db: WritingDatabase) -> bool:
             if not await lock(db, account_id) or not await db.change(_EVENT_TYPE["delete"], account_id, name):
                 return False
-            await raise_config(db, account_id)
+            await raise_config(db, account_id, change.at)
             await record(db, account_id, change)
             return True
 

@@ -147,6 +147,10 @@ class SqliteAccounts:
 
         return await self._writer.do(write)
 
+    async def changed_since(self, at: Millis) -> Sequence[AccountId]:  # noqa: ARG002 - see below
+        """None: there is no other process, and this one is told as it happens."""
+        return ()
+
 
 def _check_external_id(db: Database, account: Account) -> None:
     if account.external_id is None:

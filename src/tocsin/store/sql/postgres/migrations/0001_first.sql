@@ -54,11 +54,15 @@ CREATE TABLE account (
   config_version bigint NOT NULL,
   created_at     bigint NOT NULL,
   updated_at     bigint NOT NULL,
+  changed_at     bigint NOT NULL, -- or anything that it has: when `config_version` was raised
   removed_at     bigint
 );
 
 -- An external id names one living account.
 CREATE UNIQUE INDEX account_external_id ON account (external_id) WHERE external_id IS NOT NULL AND removed_at IS NULL;
+
+-- What other processes must look at again. People change settings; nothing hot does.
+CREATE INDEX account_changed ON account (changed_at);
 
 -- Purging looks for removed accounts; a handful of entries.
 CREATE INDEX account_removed ON account (removed_at) WHERE removed_at IS NOT NULL;
