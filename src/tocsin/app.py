@@ -74,7 +74,7 @@ class App:
         links = Links(vault.derive("links"), settings.public_url)
         mail_door = MailDoor(mail_server(settings), clock)
         self.doors = Doors(Sender(self.guard, self.resolver, ca_file=settings.ca_file), mail_door)
-        self.directory = Directory(store.snapshots, vault, links)
+        self.directory = Directory(store.snapshots, vault, links, store.accounts if store.cluster.shared else None)
         self.settler = Settler(store.journal, tenure, clock, metrics)
         self.mailer = Mailer(
             door=mail_door,

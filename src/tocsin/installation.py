@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tocsin import databases, profiles
-from tocsin.clock import SystemClock
+from tocsin.clock import Clock, SystemClock
 from tocsin.config import Settings
 from tocsin.engine.mail.server import MailServer
 from tocsin.errors import Misconfigured
 from tocsin.security.vault import Vault
-from tocsin.store.port import SchemaStatus, Store
+from tocsin.store.port import Condition, Present, SchemaStatus, Store
 
 _VAULT_META = "vault_fingerprint"
+_CLOCK_SAMPLES = 5
 
 
 def mail_server(settings: Settings) -> MailServer | None:
@@ -46,13 +47,17 @@ def missing_profiles(in_use: Mapping[str, int]) -> Mapping[str, int]:
 
 class Examination(msgspec.Struct, frozen=True):
     """What `examine` found. `schema` None: there is no database yet; `key_fits` None: it has no secrets yet;
-    `profiles_missing`: how many accounts have a profile that is not there.
+    `profiles_missing`: how many accounts have a profile that is not there; `nodes` and for how many seconds each was
+    not seen; `clock_ahead_s`: of this machine, before the database's; None: it has none.
     """
 
     schema: SchemaStatus | None
     faults: Sequence[str] = ()
     key_fits: bool | None = None
     profiles_missing: Mapping[str, int] = {}
+    conditions: Sequence[Condition] = ()
+    nodes: Sequence[tuple[Present, float]] = ()
+    clock_ahead_s: float | None = None
 
 
 async def examine(settings: Settings, key: bytes | None) -> Examination:
@@ -67,14 +72,37 @@ async def examine(settings: Settings, key: bytes | None) -> Examination:
     schema = await databases.schema_status(settings)
     if schema.found != schema.newest:
         return Examination(schema if schema.found else None)
-    store = await databases.open_store(settings, SystemClock(), readonly=True)
+    clock = SystemClock()
+    store = await databases.open_store(settings, clock, readonly=True)
     try:
         known = await store.housekeeping.meta(_VAULT_META)
         fits = None if known is None else key is not None and Vault(key).fingerprint == known
-        missing = missing_profiles(await store.accounts.profiles())
-        return Examination(schema, await store.housekeeping.check(), fits, missing)
+        ahead_s = await _ahead_s(store, clock)
+        now = clock.now_ms() - (ahead_s or 0.0) * 1000
+        return Examination(
+            schema,
+            faults=await store.housekeeping.check(),
+            key_fits=fits,
+            profiles_missing=missing_profiles(await store.accounts.profiles()),
+            conditions=await store.housekeeping.conditions(),
+            nodes=[(node, max(0.0, (now - node.seen_at) / 1000)) for node in await store.cluster.nodes()],
+            clock_ahead_s=ahead_s,
+        )
     finally:
         await store.close()
+
+
+async def _ahead_s(store: Store, clock: Clock) -> float | None:
+    """Taken from the quickest of some answers: it is off by half of its round trip at most."""
+    found: list[tuple[int, float]] = []
+    for _ in range(_CLOCK_SAMPLES):
+        before = clock.now_ms()
+        stored = await store.housekeeping.stored_now()
+        if stored is None:
+            return None
+        after = clock.now_ms()
+        found.append((after - before, ((before + after) / 2 - stored) / 1000))
+    return min(found)[1]
 
 
 def schema_status(settings: Settings) -> SchemaStatus:

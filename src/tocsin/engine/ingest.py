@@ -148,7 +148,14 @@ class Ingest:
         happened_at = accepted_at if timestamp is None else timestamp
         for _ in range(_MATCHES):
             view = self._directory.cached(account_id) or await self._directory.view(account_id)
-            waiting = self._prepare(view, type, value, stable, external_id, digest, accepted_at, happened_at, source)
+            try:
+                waiting = self._prepare(
+                    view, type, value, stable, external_id, digest, accepted_at, happened_at, source
+                )
+            except Invalid:
+                if await self._directory.outdated(view):  # the type may have been added in another process
+                    continue
+                raise
             answer = await self._commit(waiting)
             if isinstance(answer, Accepted):
                 event = waiting.event

@@ -14,10 +14,10 @@ Errors, from any call: `errors.Unavailable` where the database cannot answer now
 `code="commit_unknown"`, it is unknown whether it was).
 """
 
-from tocsin.store.port.cluster import Cluster, News, Node, Standing
+from tocsin.store.port.cluster import Cluster, News, Node, Present, Standing
 from tocsin.store.port.digests import DigestKind, Digests, Fold, Gathered, OpenDigest, Window
 from tocsin.store.port.erasure import Erased, Erasure
-from tocsin.store.port.housekeeping import Housekeeping, Purged, SchemaStatus
+from tocsin.store.port.housekeeping import Condition, Housekeeping, Purged, SchemaStatus
 from tocsin.store.port.idempotency import Idempotency, StoredAnswer
 from tocsin.store.port.journal import (
     NOTHING_CLAIMED,
@@ -75,6 +75,7 @@ __all__ = [
     "ClaimAnswer",
     "Claimed",
     "Cluster",
+    "Condition",
     "ContentConflict",
     "Deciding",
     "DeliveryFilter",
@@ -102,6 +103,7 @@ __all__ = [
     "Notices",
     "OpenDigest",
     "Page",
+    "Present",
     "Purged",
     "Records",
     "SchemaStatus",

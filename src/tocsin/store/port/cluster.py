@@ -26,6 +26,15 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     stored_now: Millis | None  # see `Cluster.stored_now`; told last of all
 
 
+class Present(msgspec.Struct, frozen=True, kw_only=True):
+    """A node, for people to look at."""
+
+    name: str
+    sends: bool
+    seen_at: Millis
+    shards: frozenset[int]
+
+
 class Cluster(Protocol):
     """Who is there. Every write of the journal, of digests and of triggers carries the epoch of a node that is; any
     other is refused with `Unavailable(code="not_owner")`.
@@ -64,6 +73,10 @@ class Cluster(Protocol):
         Raises:
             Unavailable: `not_owner`: it was buried. Its memory of what it sends is worth nothing; it joins anew.
         """
+        ...
+
+    async def nodes(self) -> Sequence[Present]:
+        """All that are there, or have not been found dead yet, the eldest first; none where nobody shares."""
         ...
 
     async def give(self, epoch: int, shards: frozenset[int]) -> None:

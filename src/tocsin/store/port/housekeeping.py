@@ -15,6 +15,14 @@ class SchemaStatus(msgspec.Struct, frozen=True):
     newest: int
 
 
+class Condition(msgspec.Struct, frozen=True):
+    """Something about the database's settings, and what to do about it."""
+
+    grave: bool  # what was answered can be lost
+    detail: str
+    mend: str
+
+
 class Purged(msgspec.Struct, frozen=True, kw_only=True):
     bodies: int = 0
     events: int = 0
@@ -38,6 +46,14 @@ class Housekeeping(Protocol):
 
     async def check(self) -> Sequence[str]:
         """What is wrong with the database, for `tocsin doctor`; empty: nothing."""
+        ...
+
+    async def conditions(self) -> Sequence[Condition]:
+        """What endangers what is kept, or slows its keeping down, without anything being wrong yet."""
+        ...
+
+    async def stored_now(self) -> Millis | None:
+        """The instant by the database's clock; None: it has none of its own."""
         ...
 
     async def meta(self, name: str) -> str | None: ...

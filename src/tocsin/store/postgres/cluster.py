@@ -13,7 +13,7 @@ from tocsin.clock import Millis
 from tocsin.errors import Unavailable
 from tocsin.ids import NODES, first_at
 from tocsin.shards import SHARDS
-from tocsin.store.port import Node, Standing
+from tocsin.store.port import Node, Present, Standing
 from tocsin.store.postgres.database import Pool
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import WritingDatabase, alone
@@ -80,6 +80,13 @@ class PostgresCluster:
             buried=buried,
             stored_now=standing.stored_now,
         )
+
+    async def nodes(self) -> Sequence[Present]:
+        rows = await self._pool.read(lambda db: db.rows(_NODE["present"]))
+        return [
+            Present(name=name, sends=sends, seen_at=seen_at, shards=frozenset(shards))
+            for name, sends, seen_at, shards in rows
+        ]
 
     async def give(self, epoch: int, shards: frozenset[int]) -> None:
         await alone(self._pool, lambda db: db.change(_NODE["give"], epoch, sorted(shards)))

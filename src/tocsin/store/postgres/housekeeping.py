@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from tocsin.clock import Millis
-from tocsin.store.port import Purged
+from tocsin.store.port import Condition, Purged
+from tocsin.store.postgres.conditions import conditions
 from tocsin.store.postgres.database import Database, Pool
 from tocsin.store.postgres.purge import purge
 from tocsin.store.postgres.statements import statements
@@ -33,6 +34,13 @@ class PostgresHousekeeping:
     async def check(self) -> Sequence[str]:
         return await self._pool.read(faults)
 
+    async def conditions(self) -> Sequence[Condition]:
+        return await self._pool.read(conditions)
+
+    async def stored_now(self) -> Millis | None:
+        now: Millis = await self._pool.read(lambda db: db.value(_HOUSEKEEPING["now"]))
+        return now
+
     async def meta(self, name: str) -> str | None:
         value = await self._pool.read(lambda db: db.value(_META["get"], name))
         return None if value is None else value.decode()
@@ -53,8 +61,6 @@ async def faults(db: Database) -> list[str]:
         for (name,) in await db.rows(_HOUSEKEEPING["invalid_indexes"])
     ]
     found += [f"table {name} is unlogged: a crash empties it" for (name,) in await db.rows(_HOUSEKEEPING["unlogged"])]
-    if await db.value(_HOUSEKEEPING["not_durable"]):
-        found.append("synchronous_commit is off: a crash loses what was answered; set it to on for this database")
     if failures := await db.value(_HOUSEKEEPING["checksum_failures"]):
         found.append(f"{failures} pages did not have the checksum that they were written with")
     return found

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tocsin.clock import Millis
 from tocsin.shards import ALL, SHARDS
-from tocsin.store.port import Node, Standing
+from tocsin.store.port import Node, Present, Standing
 from tocsin.store.sqlite.rows import decode_attempt
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
@@ -32,6 +32,9 @@ class SqliteCluster:
     async def beat(self, epoch: int, *, now: Millis, bury_before: Millis, last_id: int) -> Standing:  # noqa: ARG002
         await self._writer.do(lambda db: db.own(epoch))
         return Standing(held=ALL, due=SHARDS, senders=1, buried=0, stored_now=None)
+
+    async def nodes(self) -> Sequence[Present]:
+        return ()
 
     async def give(self, epoch: int, shards: frozenset[int]) -> None:
         """There is nobody to take them: whoever joins has them all."""

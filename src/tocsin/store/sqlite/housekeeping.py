@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import apsw
 
 from tocsin.clock import Millis
-from tocsin.store.port import Purged
+from tocsin.store.port import Condition, Purged
 from tocsin.store.sqlite.database import Database
 from tocsin.store.sqlite.purge import purge
 from tocsin.store.sqlite.readers import Readers
@@ -35,6 +35,12 @@ class SqliteHousekeeping:
 
     async def check(self) -> Sequence[str]:
         return await self._readers.do(faults)
+
+    async def conditions(self) -> Sequence[Condition]:
+        return ()  # how it is kept is said by whoever opens it
+
+    async def stored_now(self) -> Millis | None:
+        return None
 
     async def meta(self, name: str) -> str | None:
         return await self._readers.do(lambda db: db.value(_META["get"], (name,)))

@@ -23,6 +23,10 @@ UPDATE node SET seen_at = $2, last_id = greatest(last_id, $3) WHERE epoch = $1;
 -- name: all
 SELECT epoch, sends, seen_at FROM node ORDER BY epoch;
 
+-- name: present
+SELECT n.name, n.sends, n.seen_at, coalesce(array_agg(s.id) FILTER (WHERE s.id IS NOT NULL), '{}')
+FROM node AS n LEFT JOIN shard AS s ON s.epoch = n.epoch GROUP BY n.epoch ORDER BY n.epoch;
+
 -- name: spare
 -- Who could not be seen is given the time to be.
 UPDATE node SET seen_at = $2 FROM (
