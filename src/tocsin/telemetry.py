@@ -351,6 +351,10 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "sessions_cut": LogSpec(
         "Database sessions were ended whose process had fallen silent within a transaction.", {"sessions": "how many"}
     ),
+    "news_off": LogSpec(
+        "Processes do not hear from one another any more; everything is still found by looking, a little later.", _WHY
+    ),
+    "news_on": LogSpec("Processes hear from one another again."),
     "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
     "activities_failed": LogSpec(
         "Activities could not be written; who posted them was told.", {"accounts": "how many", **_WHY}

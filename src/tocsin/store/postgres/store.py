@@ -30,13 +30,13 @@ _BEAT_S = 3
 class PostgresStore:
     """`store.port.Store` on one database. Made by `open_postgres`."""
 
-    def __init__(self, pool: Pool, beats: Pool) -> None:
+    def __init__(self, address: Address, pool: Pool, beats: Pool) -> None:
         self._pool = pool
         self._beats = beats
         self._writer = writer = Writer(pool)
         self.journal = PostgresJournal(writer, pool)
         self.cluster = PostgresCluster(beats)
-        self.news = PostgresNews()
+        self.news = PostgresNews(address, pool)
         self.accounts = PostgresAccounts(writer, pool)
         self.keys = PostgresKeys(writer, pool)
         self.catalogue = PostgresCatalogue(writer, pool)
@@ -59,6 +59,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._writer.close()
+        await self.news.close()
         await self._pool.close()
         await self._beats.close()
 
@@ -95,7 +96,7 @@ async def open_postgres(
     beats = Pool(address, readonly=readonly, connections=1, statement_s=_BEAT_S)
     await pool.open()
     await beats.open()
-    return PostgresStore(pool, beats)
+    return PostgresStore(address, pool, beats)
 
 
 async def check(url: str) -> list[str]:
