@@ -19,7 +19,7 @@ settings.load_profile("untimed")
 def pytest_addoption(parser: pytest.Parser) -> None:
     drills = parser.getgroup("fault drills")
     drills.addoption(
-        "--seeds", type=int, help="how many seeds each fault drill runs with: unset, one or two; the long form: 50"
+        "--seeds", type=int, help="how many seeds each fault drill runs with: unset, one; the long form: 50"
     )
     drills.addoption("--seed", type=int, help="run the fault drills with this one seed, to repeat a failure")
 

@@ -1,28 +1,29 @@
 """Named places where a test may kill the process, to show that nothing is lost there.
 
-``TOCSIN_FAILPOINT=after_commit:3`` kills the process (SIGKILL) the third time it passes that place;
-``after_commit:3:stop`` freezes it there (SIGSTOP) until it is told to go on (SIGCONT). Unset, as always in production,
-passing costs one comparison.
+``TOCSIN_FAILPOINT=after_commit:3`` kills the process (SIGKILL) the third time it passes that place.
+``after_commit:3:stop`` freezes it there (SIGSTOP) until it is told to go on (SIGCONT). ``after_commit:3:kill:token`` is
+for several processes: whichever comes first takes the file `token` away, and the others pass. Unset, as always in
+production, passing costs one comparison.
 """
 
 import os
 import signal
+from pathlib import Path
 
 DELIVERING = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
 GATHERING = ("before_gather", "after_gather")
 MAILING = ("before_mail", "after_mail")
 NAMES = DELIVERING + GATHERING + MAILING
 
-_SIGNALS = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
-_name, _, _rest = os.environ.get("TOCSIN_FAILPOINT", "").partition(":")
-_count, _, _how = _rest.partition(":")
+_name, _count, _how, _token = (*os.environ.get("TOCSIN_FAILPOINT", "").split(":", 3), "", "", "", "")[:4]
 _left = int(_count or 1)
 
 if _name and _name not in NAMES:
     raise SystemExit(f"TOCSIN_FAILPOINT names no failpoint: {_name!r}; there are {', '.join(NAMES)}")
-if _how not in _SIGNALS:
-    raise SystemExit(f"TOCSIN_FAILPOINT: nothing is called {_how!r} at a failpoint; write stop, or leave it out")
+if _how and _how not in _SIGNALS:
+    raise SystemExit(f"TOCSIN_FAILPOINT: nothing is called {_how!r} at a failpoint; write kill or stop")
 
 
 def reach(name: str) -> None:
@@ -31,5 +32,14 @@ def reach(name: str) -> None:
     if name != _name:
         return
     _left -= 1
-    if _left == 0:
-        os.kill(os.getpid(), _SIGNALS[_how])
+    if _left == 0 and _first():
+        os.kill(os.getpid(), _SIGNALS[_how or "kill"])
+
+
+def _first() -> bool:
+    if _token:
+        try:
+            Path(_token).unlink()
+        except FileNotFoundError:
+            return False
+    return True

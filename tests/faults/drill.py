@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import http.client
-import signal
 import socket
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tests.faults.evidence import Evidence, Fault, Receipt
+from tests.faults.lives import Lives
 from tests.faults.plans import ACCOUNTS, RETRY_SCALE, Plan
 from tests.sender.names import NameServer
 from tests.support.api import Json, Shop
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 T = TypeVar("T")
 
-_DONE_WITHIN_S = 90.0
+DONE_WITHIN_S = 90.0
 
 # Receivers are here; whatever else is on loopback is none of the fleet's business.
 _ALLOWED = "127.0.0.1/32"
@@ -92,7 +92,6 @@ class Drill:
         self.fleet = fleet
         self.receiver = receiver
         self.decoy = decoy
-        self.faults: list[Fault] = []
         self.shops: list[Shop] = []
         self.receipts: defaultdict[int, list[Receipt]] = defaultdict(list)
         self.hook_ids: list[str] = []
@@ -128,42 +127,11 @@ class Drill:
             self._publishers.append(threading.Thread(target=self._publish, args=(requests, pause_s), daemon=True))
             self._publishers[-1].start()
 
-    def live_and_die(self) -> None:
-        """Until all is done: notes who dies, and starts it again with what the plan has for its next life."""
-        lives = {process: iter(kills[1:]) for process, kills in self.plan.kills.items()}
-        dead: set[int] = set()
-
-        def killed() -> list[int]:
-            return [n for n, process in enumerate(self.fleet.processes) if not process.running and n not in dead]
-
-        while True:
-            until(
-                lambda: killed() or self.done(),
-                lambda: f"all delivered, or an end ({self.plan}): {self._missing()}\n{self.fleet.log_tail()}",
-                _DONE_WITHIN_S,
-            )
-            ended = killed()
-            if not ended:
-                return
-            for n in ended:
-                process = self.fleet.processes[n]
-                code = process.wait_end()
-                assert code == -signal.SIGKILL, f"it ended by itself, code {code}: {self.plan}\n{process.log_tail()}"
-                self.faults.append(Fault(n, time.time()))
-                if n in self.plan.stay_dead:
-                    dead.add(n)
-                else:
-                    process.start(next(lives.get(n, iter(())), None))
-
-    def wait_done(self, within_s: float = _DONE_WITHIN_S) -> None:
-        """Until every event is accepted and every delivery has ended."""
-        until(self.done, lambda: f"all delivered ({self.plan}): {self._missing()}\n{self.fleet.log_tail()}", within_s)
-
-    def evidence(self) -> Evidence:
+    def evidence(self, faults: list[Fault]) -> Evidence:
         paths = [hook.path for hook in self.plan.hooks]
         return Evidence(
             plan=self.plan,
-            faults=self.faults,
+            faults=faults,
             receipts=dict(self.receipts),
             hook_ids=self.hook_ids,
             ledger=[self.receiver.arrivals(path) for path in paths],
@@ -178,7 +146,7 @@ class Drill:
         """Everything was accepted, has arrived and has ended."""
         if self._failed:
             raise self._failed[0]
-        if any(publisher.is_alive() for publisher in self._publishers) or self._missing():
+        if any(publisher.is_alive() for publisher in self._publishers) or self.missing():
             return False
         time.sleep(0.03)  # what follows is work for the server
         try:
@@ -200,7 +168,8 @@ class Drill:
 
         return answer
 
-    def _missing(self) -> list[str]:
+    def missing(self) -> list[str]:
+        """What has not arrived yet."""
         missing = []
         for n, hook in enumerate(self.plan.hooks):
             taken = {arrival.data["number"] for arrival in self.receiver.arrivals(hook.path) if arrival.ok}
@@ -256,7 +225,7 @@ class Drill:
             except (OSError, http.client.HTTPException):
                 return None
 
-        return until(look, f"an answer ({self.plan})", _DONE_WITHIN_S)  # type: ignore[return-value]
+        return until(look, f"an answer ({self.plan})", DONE_WITHIN_S)  # type: ignore[return-value]
 
     # --- strangers ------------------------------------------------------------------------------------------------
 
@@ -287,12 +256,8 @@ def scene(plan: Plan, folder: Path, **settings: Any) -> Iterator[Drill]:
 def run(plan: Plan, folder: Path) -> Evidence:
     """Has the plan's processes die at its failpoints."""
     with scene(plan, folder) as drill:
-        armed = {process: kills[0] for process, kills in plan.kills.items()}
-        first = armed.pop(0, None)
-        drill.fleet.start(armed)
-        drill.subscribe()
-        if first:  # webhooks are made in commits too, which are not the ones that are meant
-            drill.fleet.api.restart(first)
+        lives = Lives(drill.fleet, plan.kills, revive=plan.revive)
+        lives.start(drill.subscribe)
         drill.publish()
-        drill.live_and_die()
-        return drill.evidence()
+        lives.until(drill.done, lambda: f"all delivered ({plan}): {drill.missing()}", DONE_WITHIN_S)
+        return drill.evidence(lives.faults)

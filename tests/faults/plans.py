@@ -2,10 +2,10 @@
 
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.support.cluster import Shape
-from tocsin import failpoints
+from tocsin.failpoints import DELIVERING
 
 # The standard profile's 5 s and 5 min become 10 ms and 0.6 s: two failures in a row still fit a short drill. Cue's six
 # attempts take 0.7 s.
@@ -18,11 +18,9 @@ CUE_S = (1, 4, 16, 64, 256)
 # Only at these is there, if all is quiet, nothing whose outcome is unknown: not a single duplicate is allowed then.
 _NOTHING_SENT = ("before_commit", "after_commit", "after_claim")
 
-# At these something is, whose outcome is unknown.
-_SENT = ("after_send", "before_settle")
 
-# These are passed by whichever process takes events in.
-_TAKING_IN = ("before_commit", "after_commit")
+# These are passed by the process that takes requests; all others by those that send.
+TAKING_IN = ("before_commit", "after_commit")
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,9 @@ class Plan:
     requests: tuple[tuple[int, ...], ...]  # the events' numbers, of one account; one: a single POST, more: a batch
     publishers: int
     hooks: tuple[Hook, ...]
-    # By process number: where each life ends, until one has no entry. Only the failpoint itself is sure to be reached.
-    kills: dict[int, tuple[str, ...]]
+    kills: tuple[str, ...]  # where a life ends, and the next one of the same process; only the first is sure to come
     failures: dict[tuple[int, int], int]  # (hook, event): how many attempts are answered 500 first
-    stay_dead: frozenset[int] = field(default_factory=frozenset)  # processes that are not started again
+    revive: bool  # whether a process that died is started again where others can do its work
 
     @property
     def events(self) -> int:
@@ -80,12 +77,10 @@ class Plan:
         return "failed" if fails else "succeeded"
 
     def __str__(self) -> str:
-        deaths = "; ".join(f"process {process} dies at {', then '.join(at)}" for process, at in self.kills.items())
-        dead = f"; stays dead: {', '.join(map(str, self.stay_dead))}" if self.stay_dead else ""
         return (
             f"{self.shape}, {self.failpoint}, seed {self.seed} ({'quiet' if self.quiet else 'loud'}: {self.events} "
             f"events in {len(self.requests)} requests by {self.publishers} publishers to {len(self.hooks)} webhooks; "
-            f"{deaths}{dead}); repeat with: "
+            f"dies at {', then '.join(self.kills)}{'' if self.revive else ' and stays dead'}); repeat with: "
             f'pytest tests/faults/test_kills.py -k "{self.shape} and {self.failpoint}" --seed {self.seed}'
         )
 
@@ -93,13 +88,13 @@ class Plan:
 def plan(shape: Shape, failpoint: str, seed: int) -> Plan:
     rng = random.Random(f"{shape}/{failpoint}/{seed}")
     several = len(shape.senders) > 1
-    # Where several send, each shall have webhooks of its own, and which of them a quiet one has is not known.
-    quiet = failpoint in _NOTHING_SENT and seed % 2 == 0 and not (several and failpoint not in _TAKING_IN)
+    quiet = failpoint in _NOTHING_SENT and seed % 2 == 0
     events = rng.randint(5, 8) if quiet else rng.randint(24, 60)
     publishers = 1 if quiet else rng.randint(2, 6)
     accounts = tuple(rng.choices((0, 1), (3, 1), k=events))
-    # An attempt that is refused leaves no trace at a receiver: here each attempt must, to show where it died.
-    refused = failpoint not in _SENT or seed % 2 == 1
+    # An attempt that is refused leaves no trace at a receiver, as some must to show where it died; and is made beside
+    # another one, where a claim must be all that goes on.
+    refused = seed % 2 == 1 or failpoint in TAKING_IN
     hooks = _hooks(rng, 1 if quiet else rng.randint(8, 10) if several else rng.randint(1, 4), quiet, refused)
     requests = _requests(rng, accounts, 1 if quiet else rng.choice((1, 3, 20)))
     # Claims happen where a delivery waits in the store: after a failure.
@@ -111,20 +106,17 @@ def plan(shape: Shape, failpoint: str, seed: int) -> Plan:
     }
     sends = sum(accounts[number] == hook.account for hook in hooks if not hook.refused for number in range(events))
     # The last time that is sure to come: publishers wait for commits, outcomes are settled in batches. Of several that
-    # send, one may have a single webhook.
+    # send, one has at least its share.
     latest = {
         "before_commit": max(1, len(requests) // publishers),
         "after_commit": max(1, len(requests) // publishers),
-        "after_claim": events if quiet else 2,
-        "after_send": events // 8 if several else sends // 2,
-        "before_settle": 2 if several else 3,
+        "after_claim": max(1, events // 3) if quiet else 2,
+        "after_send": sends // 2 // len(shape.senders),
+        "before_settle": 3,
     }
-    victim = 0 if failpoint in _TAKING_IN else rng.choice(shape.senders)
-    kills = {victim: (f"{failpoint}:{rng.randint(1, latest.get(failpoint, 1))}",)}
-    if not quiet and rng.random() < 0.4:  # and again, while it recovers or soon after; or beside it
-        second = rng.choice(shape.senders)
-        kills[second] = (*kills.get(second, ()), f"{rng.choice(failpoints.DELIVERING)}:{rng.randint(1, 3)}")
-    mortal = [process for process in kills if several and process in shape.senders]
+    kills = [f"{failpoint}:{rng.randint(1, latest[failpoint])}"]
+    if not quiet and rng.random() < 0.4:  # and again, while it recovers or soon after
+        kills.append(f"{rng.choice(DELIVERING)}:{rng.randint(1, 3)}")
     return Plan(
         shape=shape,
         failpoint=failpoint,
@@ -134,9 +126,9 @@ def plan(shape: Shape, failpoint: str, seed: int) -> Plan:
         requests=requests,
         publishers=publishers,
         hooks=hooks,
-        kills=kills,
+        kills=tuple(kills),
         failures=failures,
-        stay_dead=frozenset(process for process in mortal if len(kills[process]) == 1 and rng.random() < 0.5),
+        revive=not several or rng.random() < 0.5,
     )
 
 

@@ -69,8 +69,9 @@ _PLAN = Plan(
     requests=((0,), (1,)),
     publishers=1,
     hooks=(Hook(0, "/standard-0"), Hook(1, "/cue"), Hook(1, "/refused", refused=True)),
-    kills={1: ("before_commit:1",)},
+    kills=("before_commit:1",),
     failures={(1, 1): 2},
+    revive=True,
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import drill, invariants, plans
-from tests.faults.conftest import seeds
+from tests.faults.conftest import drills
 from tests.support.cluster import POSTGRES, SQLITE, Shape
 from tocsin import failpoints
 
@@ -14,15 +14,8 @@ _SHAPES = (SQLITE, POSTGRES)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(
-        ("shape", "failpoint", "seed"),
-        [
-            pytest.param(shape, failpoint, seed, id=f"{shape}-{failpoint}-{seed}", marks=pytest.mark.slow)
-            for shape in _SHAPES
-            for failpoint in failpoints.DELIVERING
-            for seed in seeds(metafunc.config, shape)
-        ],
-    )
+    found = drills(metafunc.config, _SHAPES, failpoints.DELIVERING)
+    metafunc.parametrize(("shape", "failpoint", "seed"), found)
 
 
 def test_a_kill_loses_nothing(

@@ -49,7 +49,7 @@ class Fleet:
         """`settings` and `source` are `Server`'s, for all of them."""
         self.shape = shape
         self.db = ""  # its address, once entered, on PostgreSQL
-        self._folder = folder
+        self.folder = folder
         self._source = source
         self._settings: dict[str, object] = {
             "admin_key": f"tsn_{secrets.token_urlsafe(32)}",
@@ -60,9 +60,9 @@ class Fleet:
 
     def __enter__(self) -> Self:
         """Makes the database and starts nothing."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         if self.shape.on_postgres:
-            self.db = asyncio.run(postgres.database(self._folder))
+            self.db = asyncio.run(postgres.database(self.folder))
             self._settings["db"] = self.db
         for role in self.shape.roles:
             self.add(role)
@@ -73,14 +73,14 @@ class Fleet:
             if process.running:
                 process.kill9()
         if self.shape.on_postgres:
-            asyncio.run(postgres.drop(self._folder))
+            asyncio.run(postgres.drop(self.folder))
 
     def add(self, role: str, *, source: Path | None = None) -> Server:
         """One more process, not started."""
         name = f"{role}-{len(self.processes)}"
         role_setting = {} if role == "all" else {"role": role}
         settings = self._settings | role_setting
-        self.processes.append(Server(self._folder / name, source=source or self._source, **settings))
+        self.processes.append(Server(self.folder / name, source=source or self._source, **settings))
         return self.processes[-1]
 
     def start(self, failpoints: Mapping[int, str] | None = None) -> Self:
