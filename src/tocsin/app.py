@@ -7,16 +7,14 @@ A process has the same parts whatever its role is. The role says which of them b
     worker   what sends: it takes shards, and where it has the first one, it makes the rounds
 """
 
-import asyncio
 import logging
-import math
 import socket
 from functools import partial
 
 from tocsin import databases, profiles
 from tocsin.api.asgi import make_asgi
 from tocsin.api.services import Services
-from tocsin.clock import Clock, SystemClock
+from tocsin.clock import Clock, CorrectedClock, SystemClock
 from tocsin.config import Settings
 from tocsin.control import Control
 from tocsin.control.keyring import Keyring
@@ -25,6 +23,8 @@ from tocsin.engine.activity.backtest import Backtests
 from tocsin.engine.activity.knowledge_watch import KnowledgeWatch
 from tocsin.engine.activity.openings import Openings
 from tocsin.engine.activity.timers import Timers
+from tocsin.engine.cluster.bell import Bell
+from tocsin.engine.cluster.membership import Membership
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
@@ -47,7 +47,6 @@ from tocsin.installation import check_key_fits, mail_server, missing_profiles
 from tocsin.security.guard import Guard
 from tocsin.security.links import Links
 from tocsin.security.vault import Vault
-from tocsin.shards import ALL
 from tocsin.store.port import Store
 from tocsin.telemetry import Metrics
 from tocsin.triggers import firing
@@ -75,7 +74,8 @@ class App:
         mail_door = MailDoor(mail_server(settings), clock)
         self.doors = Doors(Sender(self.guard, self.resolver, ca_file=settings.ca_file), mail_door)
         self.directory = Directory(store.snapshots, vault, links, store.accounts if store.cluster.shared else None)
-        self.settler = Settler(store.journal, tenure, clock, metrics)
+        self.bell = bell = Bell(store.news, clock, shared=store.cluster.shared)
+        self.settler = Settler(store.journal, clock, metrics)
         self.mailer = Mailer(
             door=mail_door,
             notices=store.notices,
@@ -93,7 +93,7 @@ class App:
             webhooks=store.webhooks,
             directory=self.directory,
             outbox=self.mailer,
-            tell=lambda webhook: self.dispatcher.webhook_changed(webhook),  # noqa: PLW0108 - made below
+            bell=bell,
             stored=lambda *delivery: self.dispatcher.stored(*delivery),  # noqa: PLW0108 - made below
             vault=vault,
             clock=clock,
@@ -110,12 +110,12 @@ class App:
                 digests=store.digests,
                 journal=store.journal,
                 directory=self.directory,
-                tenure=tenure,
                 id_source=id_source,
                 clock=clock,
                 metrics=metrics,
             ),
             tenure=tenure,
+            bell=bell,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -126,6 +126,7 @@ class App:
             records=store.records,
             directory=self.directory,
             dispatcher=self.dispatcher,
+            bell=bell,
             caretaker=self.caretaker,
             sender=self.doors,
             tenure=tenure,
@@ -133,20 +134,16 @@ class App:
             id_source=id_source,
             metrics=metrics,
         )
-        fan_out_wake = asyncio.Event()
         self.fan_out = FanOut(
             journal=store.journal,
             records=store.records,
             webhooks=store.webhooks,
             dispatcher=self.dispatcher,
-            wake=fan_out_wake,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
         )
-        departures = Departures(
-            dispatcher=self.dispatcher, fan_out_wake=fan_out_wake, id_source=id_source, metrics=metrics
-        )
+        departures = Departures(dispatcher=self.dispatcher, bell=bell, id_source=id_source, metrics=metrics)
         self.ingest = Ingest(
             journal=store.journal,
             directory=self.directory,
@@ -164,6 +161,7 @@ class App:
             complete=partial(normalise, knowledge=knowledge),
             ready=self.knowledge_watch.ready,
             firing=firing.load,
+            bell=bell,
             tenure=tenure,
             clock=clock,
             id_source=id_source,
@@ -185,6 +183,26 @@ class App:
             dedupe_days=settings.dedupe_days,
         )
         self.rounds = Rounds(self.timers, self.openings, self.janitor, self.fan_out, self.mailer)
+        self.membership = Membership(
+            cluster=store.cluster,
+            tenure=tenure,
+            dispatcher=self.dispatcher,
+            bell=bell,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+            name=socket.gethostname(),
+            sends=settings.sends,
+            on_chief=self._chief,
+        )
+        bell.attach(
+            views=self.directory,
+            lanes=self.dispatcher,
+            jobs=self.fan_out,
+            mail=self.mailer,
+            timers=self.timers,
+            members=self.membership,
+        )
         self.keyring = Keyring(store.keys, clock)
         self.control = Control.of(
             store=store,
@@ -193,6 +211,7 @@ class App:
             resolver=self.resolver,
             directory=self.directory,
             dispatcher=self.dispatcher,
+            bell=bell,
             openings=self.openings,
             activities=self.activities,
             keyring=self.keyring,
@@ -226,20 +245,23 @@ class App:
         metrics.watch("tocsin_lanes", lambda: self.dispatcher.lanes)
 
     async def start(self) -> None:
-        sends = self.settings.sends
-        now = self._clock.now_ms()
-        node = await self.store.cluster.join(name=socket.gethostname(), sends=sends, now=now, bury_before=now)
-        self.tenure.epoch, self.tenure.shards, self.tenure.until_s = node.epoch, ALL if sends else frozenset(), math.inf
         self.settler.start()
+        if self.settings.sends:
+            self.dispatcher.start()
+        await self.bell.start()
+        await self.membership.start()
         self.activities.start()
         self.knowledge_watch.start()
         if self.settings.serves_api:
             self.made_operator_key = await self.control.keys.ensure_operator_key(self.settings.admin_key)
             await self.keyring.start()
             self.ingest.start()
-        if sends:
-            await self.dispatcher.start()
+
+    async def _chief(self, is_chief: bool) -> None:  # noqa: FBT001 - its only word
+        if is_chief:
             self.rounds.start()
+        else:
+            await self.rounds.stop()
 
     async def close(self) -> None:
         """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
@@ -248,11 +270,13 @@ class App:
         await self.ingest.stop()
         await self.activities.stop()
         await self.knowledge_watch.stop()
-        await self.dispatcher.stop(self.settings.drain_s)
+        await self.membership.drain(self.settings.drain_s)
         await self.manual.stop()
         await self.settler.stop(_SETTLE_S)
         await self.caretaker.stop()
         await self.keyring.close()
+        await self.membership.stop()
+        await self.bell.stop()
         await self.resolver.close()
         await self.store.close()
         log.info("server_stopped")
@@ -267,7 +291,7 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
     profiles.also_from(settings.profiles_folder())
     for name in profiles.names():
         firing.load(profiles.load(name))  # what cannot be stops the start
-    clock = clock or SystemClock()
+    clock = clock or CorrectedClock(SystemClock())  # a clock that is given is right
     store = await databases.open_store(settings, clock)
     try:
         vault = Vault(databases.secret_key(settings))

@@ -24,7 +24,6 @@ GATHERER = Gatherer(
     digests=None,  # type: ignore[arg-type]
     journal=None,  # type: ignore[arg-type]
     directory=None,  # type: ignore[arg-type]
-    tenure=None,  # type: ignore[arg-type]
     id_source=None,  # type: ignore[arg-type]
     clock=None,  # type: ignore[arg-type]
     metrics=None,  # type: ignore[arg-type]

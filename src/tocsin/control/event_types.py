@@ -8,6 +8,7 @@ import msgspec
 from tocsin.clock import Clock
 from tocsin.control.actor import Actor
 from tocsin.control.values import Prose
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, Rejected
 from tocsin.model import OWN_TYPES, AccountId, EventType
@@ -43,9 +44,10 @@ class EventTypePut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class EventTypeControl:
-    def __init__(self, *, catalogue: Catalogue, directory: Directory, clock: Clock) -> None:
+    def __init__(self, *, catalogue: Catalogue, directory: Directory, bell: Bell, clock: Clock) -> None:
         self._catalogue = catalogue
         self._directory = directory
+        self._bell = bell
         self._clock = clock
 
     async def list(self, account_id: AccountId) -> Sequence[EventType]:
@@ -91,7 +93,7 @@ class EventTypeControl:
         )
         change = actor.change(self._clock.now_ms(), "event_type.put", name)
         new = await self._catalogue.put(account_id, event_type, MAX_EVENT_TYPES, change)
-        self._directory.forget(account_id)
+        self._bell.account_changed(account_id)
         return event_type, new
 
     async def remove(self, actor: Actor, account_id: AccountId, name: str) -> None:
@@ -102,7 +104,7 @@ class EventTypeControl:
         if not await self._catalogue.remove(account_id, name, change):
             entry_of(view, name, missing=NotFound)
             raise NotFound("there is no such event type")
-        self._directory.forget(account_id)
+        self._bell.account_changed(account_id)
 
     def _check_own(self, view: AccountView, name: str) -> None:
         if not view.profile.custom_event_types:

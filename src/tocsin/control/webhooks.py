@@ -19,6 +19,7 @@ from tocsin.control.actor import Actor
 from tocsin.control.consent import UNCONFIRMED, WAITS, Consent, check_confirmed, turned
 from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
 from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.filtering.filters import compile_filter
@@ -85,6 +86,7 @@ class WebhookControl:
         resolver: Resolver,
         directory: Directory,
         dispatcher: Dispatcher,
+        bell: Bell,
         clock: Clock,
         id_source: IdSource,
         consent: Consent,
@@ -96,6 +98,7 @@ class WebhookControl:
         self._resolver = resolver
         self._directory = directory
         self._dispatcher = dispatcher
+        self._bell = bell
         self._clock = clock
         self._id_source = id_source
         self._consent = consent
@@ -437,8 +440,7 @@ class WebhookControl:
 
     def tell(self, webhook: Webhook, notice: Notice | None = None) -> None:
         """Whoever sends to it, after a change; and whoever sends the notice that was written with it."""
-        self._directory.forget(webhook.account_id)
-        self._dispatcher.webhook_changed(webhook)
+        self._bell.webhook_changed(webhook)
         if notice is not None:
             self._consent.asked(notice)
 

@@ -58,8 +58,13 @@ class Keeper(Protocol):
         """The delivery was not sent: it is to wait again."""
         ...
 
-    def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
+    def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis, shard: int | None = None) -> None:
         """Its retry waits in the store, durable."""
+        ...
+
+    @property
+    def lapsed(self) -> bool:
+        """Others may have taken over: nothing is begun."""
         ...
 
     def place_freed(self) -> None: ...
@@ -145,6 +150,10 @@ class Attempts:
             self._free(start)
             self._keeper.release(start.lane, start.claimed)
         else:
+            if self._keeper.lapsed or start.lane.gone:
+                self._free(start)
+                self._keeper.release(start.lane, start.claimed)
+                return
             self._send(start, view)
 
     def _send(self, start: "_Started", view: AccountView) -> None:
@@ -234,7 +243,7 @@ class Attempts:
                 start.share.went_well()
             start.share.ended(now, taken=not isinstance(reading, Throttled))
             self._keeper.pace_freed(now)
-        self._metrics.attempt_ended(outcome, verdict.state)
+        self._metrics.attempt_ended(outcome, DeliveryState.SENDING if lane.gone else verdict.state)
         attempt = Attempt(
             id=self._id_source.next(),
             delivery_id=claimed.id,
@@ -257,6 +266,10 @@ class Attempts:
             settled_at=now,
             message=_message(reading) if claimed.type == DIGEST_TYPE else None,
         )
+        if lane.gone:
+            self._settler.settle(settlement, lane.epoch, self._keeper.pump)  # to be refused: its new owner decides
+            self._keeper.ended(lane, now)
+            return
         if isinstance(reading, Moved):
             settle = partial(self._settle, lane, settlement)
             self._caretaker.move(target.webhook, reading.url, reading.reason, settle)
@@ -290,11 +303,10 @@ class Attempts:
         return outcome, reading, verdict
 
     def _settle(self, lane: Lane, settlement: Settlement) -> None:
-        due_at = settlement.due_at
-        if due_at is None:
-            self._settler.settle(settlement, self._keeper.pump)
-        else:
-            self._settler.settle(settlement, partial(self._keeper.stored, lane.webhook_id, lane.account_id, due_at))
+        durable = self._keeper.pump
+        if settlement.due_at is not None:
+            durable = partial(self._keeper.stored, lane.webhook_id, lane.account_id, settlement.due_at, lane.shard)
+        self._settler.settle(settlement, lane.epoch, durable)
 
     def succeeded(self, lane: Lane, now: Millis) -> None:
         """An attempt of that lane did, scheduled or not: its run of failures has ended."""

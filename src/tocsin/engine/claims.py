@@ -63,6 +63,11 @@ class Keeper(Protocol):
 
     def pump(self) -> None: ...
 
+    @property
+    def lapsed(self) -> bool:
+        """Others may have taken over: nothing is begun."""
+        ...
+
 
 class Claims:
     def __init__(
@@ -96,6 +101,11 @@ class Claims:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def forget(self) -> None:
+        """The epoch has ended: nobody is wanted any more."""
+        self._plain.lanes.clear()
+        self._gathering.lanes.clear()
+
     def want(self, lane: Lane) -> None:
         """Something of the lane is due, and there is room for it."""
         line = self._gathering if lane.gathers else self._plain
@@ -107,7 +117,7 @@ class Claims:
             await line.wake.wait()
             line.wake.clear()
             while line.lanes:
-                if self._keeper.full:
+                if self._keeper.full or self._keeper.lapsed:
                     await asyncio.sleep(0.01)  # the places in flight are what is short: they empty the lanes
                     continue
                 try:
@@ -118,42 +128,44 @@ class Claims:
 
     async def _claim_some(self, line: "_Line") -> None:
         lanes = line.take()
-        due = {lane.webhook_id: lane.next_due for lane in lanes}
-        now = self._clock.now_ms()
         try:
-            wants = [(lane.webhook_id, number) for lane in lanes if (number := await self._wanted(lane, now))]
-            began_s = self._clock.monotonic_s()
-            answer = await self._journal.claim(wants, now, self._tenure.epoch) if wants else NOTHING_CLAIMED
-            self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
-        except Unavailable as error:
-            log.warning("claim_waits", extra={"reason": error.detail})
+            await self._claim_for(lanes)
+        finally:
             for lane in lanes:
                 lane.claiming = False
-                lane.next_due = due[lane.webhook_id]
-                self._keeper.wake_at(lane, Millis(now + _RETRY_STORE_MS))
-            return
-        failpoints.reach("after_claim")
-        due.update(answer.next_due)
-        await self._take_in(lanes, answer)
         now = self._clock.now_ms()
         for lane in lanes:
-            lane.claiming = False
-            waits_until = due[lane.webhook_id]
-            if waits_until is not None:
-                lane.stored(waits_until)
-            if lane.held_until > now:
+            if lane.held_until > now or not lane.open:
                 self._keeper.give_back(lane)
             self._keeper.schedule(lane, now)
         self._keeper.pump()
 
-    async def _wanted(self, lane: Lane, now: Millis) -> int:
-        """How many deliveries to claim for the lane. From here on, what is stored for it is told by `next_due`."""
-        if not lane.configured:
-            await self._keeper.configure(lane)
-        number = lane.wanted(now)
-        lane.claiming = True
-        lane.next_due = None
-        return number
+    async def _claim_for(self, lanes: Sequence[Lane]) -> None:
+        due: dict[WebhookId, Millis | None] = {}
+        now = self._clock.now_ms()
+        try:
+            for lane in lanes:
+                if not lane.configured:
+                    await self._keeper.configure(lane)
+            # From here on, what is stored for a lane is told by `next_due`.
+            due = {lane.webhook_id: lane.next_due for lane in lanes}
+            epoch = self._tenure.epoch
+            wants = [(lane.webhook_id, number) for lane in lanes if (number := _wanted(lane, now, epoch))]
+            began_s = self._clock.monotonic_s()
+            answer = await self._journal.claim(wants, now, epoch) if wants else NOTHING_CLAIMED
+            self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
+        except Unavailable as error:
+            log.warning("claim_waits", extra={"reason": error.detail})
+            for lane in lanes:
+                lane.rests_until = Millis(now + _RETRY_STORE_MS)
+        else:
+            failpoints.reach("after_claim")
+            due.update(answer.next_due)
+            await self._take_in(lanes, answer)
+        for lane in lanes:
+            waits_until = due.get(lane.webhook_id)
+            if waits_until is not None:
+                lane.stored(waits_until)
 
     async def _take_in(self, lanes: Sequence[Lane], answer: ClaimAnswer) -> None:
         claimed: dict[WebhookId, list[Claimed]] = {lane.webhook_id: [] for lane in lanes}
@@ -161,6 +173,8 @@ class Claims:
             claimed[one.webhook_id].append(one)
         gathering = []
         for lane in lanes:
+            if lane.gone:
+                continue  # they are no longer this process's
             if lane.gathers:
                 gathering.append(self._gather(lane, claimed[lane.webhook_id]))
                 continue
@@ -170,7 +184,7 @@ class Claims:
 
     async def _gather(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
         now = self._clock.now_ms()
-        if lane.held_until > now:
+        if lane.held_until > now or not lane.open:
             self._release(lane, claimed)
             return
         # An open digest that is due and was not claimed: the store has not been told when it is due now.
@@ -186,6 +200,8 @@ class Claims:
             self._release(lane, claimed)
             lane.rests_until = Millis(now + _RETRY_STORE_MS)
             return
+        if lane.gone:
+            return
         for one in sent:
             self._keeper.hold(lane, one)
         if next_due is not None:
@@ -196,6 +212,13 @@ class Claims:
     def _release(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
         for one in claimed:
             self._keeper.release(lane, one)
+
+
+def _wanted(lane: Lane, now: Millis, epoch: int) -> int:
+    """How many deliveries to claim for the lane."""
+    number = lane.wanted(now) if lane.open and lane.epoch == epoch else 0
+    lane.next_due = None
+    return number
 
 
 def _queued(lane: Lane) -> Queued:
@@ -216,4 +239,7 @@ class _Line:
     def take(self) -> list[Lane]:
         """The next ones, without any that the other line has just taken: it looks at them again when it is done."""
         taken = [self.lanes.pop(webhook_id) for webhook_id in list(self.lanes)[: self._at_once]]
-        return [lane for lane in taken if not lane.claiming]
+        lanes = [lane for lane in taken if lane.open and not lane.claiming]
+        for lane in lanes:
+            lane.claiming = True
+        return lanes

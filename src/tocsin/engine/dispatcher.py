@@ -7,29 +7,33 @@ Only as much as can be sent soon is in memory; the backlog stays in the store.
 """
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tocsin.channels.chat import PaceRule
 from tocsin.clock import Clock, Millis
 from tocsin.engine.attempts import Attempts
 from tocsin.engine.claims import Claims
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
+from tocsin.engine.holdings import Holdings
 from tocsin.engine.lanes import FOREVER, Lane, Rotation
 from tocsin.engine.paces import Paces, Share
 from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import MAX_WAITING, Settler
-from tocsin.errors import NotFound, ProfileMissing, Unavailable
+from tocsin.errors import NotFound, ProfileMissing, TocsinError, Unavailable
 from tocsin.ids import IdSource
 from tocsin.model import AccountId, Webhook, WebhookId
-from tocsin.store.port import Claimed, Journal
+from tocsin.store.port import Claimed, Journal, LaneFacts
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -50,6 +54,13 @@ _PRUNE_MS = 10_000
 
 _LANES_PAGE = 1_000
 
+# The store is looked through for what was not told of: so late may it be found; and not more often than that it takes a
+# twentieth of the time.
+_LOOK_S = 5.0
+_LOOK_SHARE = 20
+
+_LEAVE_LOOK_S = 0.02  # as long as many an attempt takes
+
 # Where a service asks for so short a pause, what is claimed waits in memory; else it goes back to the store.
 _SHORT_HOLD_MS = 5_000
 
@@ -59,7 +70,7 @@ _SPREAD_PER_LANE_MS = 10
 
 
 class Dispatcher:
-    """The owner of this process's lanes."""
+    """Sends for the shards that this process holds."""
 
     def __init__(
         self,
@@ -71,6 +82,7 @@ class Dispatcher:
         caretaker: Caretaker,
         gatherer: Gatherer,
         tenure: Tenure,
+        bell: Bell,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -83,7 +95,10 @@ class Dispatcher:
         self._settler = settler
         self._clock = clock
         self._metrics = metrics
-        self.paces = Paces(clock.now_ms())
+        self.paces = Paces()
+        self._tenure = tenure
+        self._bell = bell
+        self._caretaker = caretaker
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries; guards nothing
         self._claims = Claims(
             keeper=self, journal=journal, gatherer=gatherer, tenure=tenure, clock=clock, metrics=metrics
@@ -101,7 +116,7 @@ class Dispatcher:
             retry_scale=retry_scale,
             rng=self._rng,
         )
-        self._lanes: dict[WebhookId, Lane] = {}
+        self._holdings = Holdings()
         self._rotation = Rotation()
         self._benched: OrderedDict[WebhookId, Lane] = OrderedDict()  # unwell: they wait for a place of their share
         self._held = 0
@@ -109,6 +124,8 @@ class Dispatcher:
         self._timers: list[tuple[Millis, WebhookId]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._look_wake = asyncio.Event()
+        self._look_task: asyncio.Task[None] | None = None
         self._prune_at = Millis(0)
         self._pumping = False
         self._calling = False
@@ -116,27 +133,11 @@ class Dispatcher:
 
     # --- life -----------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Takes over the lanes that the store knows of and begins to work."""
+    def start(self) -> None:
+        """Begins to work, for nothing yet: see `take`."""
         self._stopping = False
-        now = self._clock.now_ms()
-        overdue: list[Lane] = []
-        after = 0
-        while page := await self._journal.lanes(after, _LANES_PAGE):
-            for facts in page:
-                lane = self._lane(facts.webhook_id, facts.account_id)
-                lane.failing_since, lane.warned_at = facts.failing_since, facts.warned_at
-                lane.unbroken_since = facts.unbroken_since
-                lane.next_due = facts.next_due
-                if lane.next_due is not None and lane.next_due <= now:
-                    overdue.append(lane)
-                else:
-                    self.schedule(lane, now)
-            after = page[-1].webhook_id
-        spread_ms = min(_SPREAD_MAX_MS, _SPREAD_PER_LANE_MS * (len(overdue) - 1))
-        for lane in overdue:
-            self.wake_at(lane, Millis(now + round(spread_ms * self._rng.random())))
         self._claims.start()
+        self._look_task = asyncio.create_task(self._keep_looking(), name="look")
         self.tick()
 
     async def stop(self, drain_s: float) -> None:
@@ -147,9 +148,11 @@ class Dispatcher:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._look_task is not None:
+            self._look_task.cancel()
+            await asyncio.gather(self._look_task, return_exceptions=True)
         await self._claims.stop()
-        for lane in list(self._lanes.values()):
-            self.give_back(lane)
+        self._close(self._holdings.shards)
         deadline = self._clock.monotonic_s() + drain_s
         while self._attempts.in_flight and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
             await asyncio.sleep(0.01)
@@ -163,12 +166,133 @@ class Dispatcher:
     @property
     def lanes(self) -> int:
         """Lanes that are more than empty and well."""
-        return len(self._lanes)
+        return len(self._holdings)
 
     @property
     def held(self) -> int:
         """Claimed deliveries in memory, not sent yet."""
         return self._held
+
+    @property
+    def shards(self) -> frozenset[int]:
+        """Those that it sends for."""
+        return self._holdings.shards
+
+    @property
+    def loads(self) -> Mapping[int, int]:
+        """How much there is to do for each shard that has any."""
+        return self._holdings.loads()
+
+    # --- shards ---------------------------------------------------------------------------------------------------
+
+    async def take(self, shards: frozenset[int]) -> None:
+        """Takes over the lanes of these shards, as the store knows them. Called again, it goes on.
+
+        Raises:
+            Unavailable: not all could be read: nothing is sent for these shards yet.
+        """
+        self._holdings.begin(shards, self._clock.now_ms())
+        async for facts in self._backlogs(shards):
+            lane = self._holdings.lane(facts.webhook_id, facts.account_id, facts.shard, self._tenure.epoch)
+            lane.failing_since, lane.warned_at = facts.failing_since, facts.warned_at
+            lane.unbroken_since = facts.unbroken_since
+            if facts.next_due is not None:
+                lane.stored(facts.next_due)
+        now = self._clock.now_ms()
+        overdue = []
+        for lane in self._holdings.ready(shards):
+            if lane.next_due is not None and lane.next_due <= now:
+                overdue.append(lane)
+            else:
+                self.schedule(lane, now)
+        spread_ms = min(_SPREAD_MAX_MS, _SPREAD_PER_LANE_MS * (len(overdue) - 1))
+        for lane in overdue:
+            self.wake_at(lane, Millis(now + round(spread_ms * self._rng.random())))
+        self.tick()
+
+    async def leave(self, shards: frozenset[int]) -> AsyncIterator[frozenset[int]]:
+        """Begins nothing more for these shards and gives back what was not sent; attempts under way are waited for.
+
+        Yields:
+            Shards of which nothing is under way any more, and all is written down. Nothing is known of them afterwards.
+        """
+        left = frozenset(shard for shard in shards if self._holdings.holds(shard))
+        busy = [lane for lane in self._close(left) if lane.busy]
+        while left:
+            busy = [lane for lane in busy if lane.busy]
+            empty = left - {lane.shard for lane in busy}
+            if empty:
+                await self._caretaker.settled()
+                await self._settler.written()
+                self._holdings.drop(empty)
+                left -= empty
+                yield empty
+            else:
+                await asyncio.sleep(_LEAVE_LOOK_S)
+
+    def lost(self) -> None:
+        """The epoch has ended: others may send for everything by now. Nothing is known any more, but for the attempts
+        under way, whose outcomes will be refused.
+        """
+        for lane in self._holdings.forget():
+            while lane.queue:
+                self._unhold(lane)
+        self._rotation = Rotation()
+        self._benched.clear()
+        self._timers.clear()
+        self._claims.forget()
+
+    async def look(self) -> None:
+        """Finds what waits in the store and was not told of: by a process that has died, or by a commit that was taken
+        for failed.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        epoch = self._tenure.epoch
+        async for facts in self._backlogs(self._holdings.shards):
+            if facts.next_due is None or self._tenure.epoch != epoch:
+                continue
+            lane = self._holdings.get(facts.webhook_id)
+            known = lane is not None and (lane.claiming or lane.shard != facts.shard or not lane.open)
+            if not known and (lane is None or lane.next_due is None or facts.next_due < lane.next_due):
+                self.stored(facts.webhook_id, facts.account_id, facts.next_due, facts.shard)
+
+    async def _keep_looking(self) -> None:
+        wait_s = _LOOK_S
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._look_wake.wait()
+            self._look_wake.clear()
+            began_s = self._clock.monotonic_s()
+            try:
+                await self.look()
+            except TocsinError as error:
+                log.warning("look_waits", extra={"reason": error.detail})
+            wait_s = max(_LOOK_S, _LOOK_SHARE * (self._clock.monotonic_s() - began_s))
+
+    async def _backlogs(self, shards: frozenset[int]) -> AsyncIterator[LaneFacts]:
+        after = 0
+        while page := (await self._journal.lanes(after, _LANES_PAGE, shards) if shards else ()):
+            for facts in page:
+                yield facts
+            after = page[-1].webhook_id
+
+    def _close(self, shards: frozenset[int]) -> Sequence[Lane]:
+        lanes = self._holdings.close(shards)
+        for lane in lanes:
+            self._rest(lane)
+        self._call_next(self._clock.now_ms())
+        return lanes
+
+    def _rest(self, lane: Lane) -> None:
+        """Nothing more is begun for it."""
+        self._rotation.remove(lane)
+        self._benched.pop(lane.webhook_id, None)
+        self.give_back(lane)
+        if lane.share is not None:
+            lane.share.leave()
 
     # --- from ingest ----------------------------------------------------------------------------------------------
 
@@ -177,55 +301,92 @@ class Dispatcher:
 
         Ends in exactly one of `hand_over` and `unreserve`. False: commit it as waiting, then call `stored`.
         """
+        webhook = hook.webhook
+        lane = self._holdings.get(webhook.id)
+        if lane is None:
+            shard = webhook.shard
+            if not self._holdings.holds(shard):
+                return False
+            lane = self._holdings.lane(webhook.id, webhook.account_id, shard, self._tenure.epoch)
         if (
-            self._stopping
-            or self._held >= _MAX_HELD
+            self._held >= _MAX_HELD
             or self._held_bytes >= _MAX_HELD_BYTES
             or self._settler.waiting >= MAX_WAITING
+            or self.lapsed
         ):
             return False
-        webhook = hook.webhook
-        lane = self._lanes.get(webhook.id) or self._lane(webhook.id, webhook.account_id)
         if not lane.configured:
             self._take_over(lane, hook)
         return lane.reserve(now)
 
     def unreserve(self, webhook_id: WebhookId) -> None:
-        lane = self._lanes[webhook_id]
-        lane.reserved -= 1
-        self.schedule(lane, self._clock.now_ms())
+        lane = self._holdings.place_of(webhook_id)
+        if lane is not None:
+            self.schedule(lane, self._clock.now_ms())
 
     def hand_over(self, claimed: Claimed, now: Millis) -> None:
         """Takes a delivery that is durable, already claimed, into its reserved place."""
-        lane = self._lanes[claimed.webhook_id]
-        lane.reserved -= 1
+        lane = self._holdings.place_of(claimed.webhook_id)
+        if lane is None:  # the shard was lost meanwhile
+            again = partial(self.stored, claimed.webhook_id, claimed.account_id, now)
+            self._settler.release(claimed.id, self._tenure.epoch, again)
+            return
         if (
             not lane.queue
             and not lane.unwell
+            and lane.open
             and not self._rotation
             and self._attempts.in_flight < MAX_IN_FLIGHT
-            and not self._stopping
+            and not self.lapsed
             and lane.may_start(now)
         ):
             self._attempts.start(lane, claimed, now)  # nobody waits, so it is this one's turn
             return
         self.hold(lane, claimed)
-        if self._stopping:
+        if not lane.open:
             self.give_back(lane)
         self.schedule(lane, now)
         self.pump()
 
-    def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
-        """A delivery waits in the store, durable."""
-        if self._stopping:
-            return
-        lane = self._lane(webhook_id, account_id)
+    def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis, shard: int | None = None) -> None:
+        """A delivery waits in the store, durable: here, or for another process.
+
+        Args:
+            shard: of its webhook, where the caller knows it.
+        """
+        lane = self._holdings.get(webhook_id)
+        if lane is None:
+            if shard is None:
+                shard = self._shard(webhook_id, account_id)
+            if shard is None:
+                self._spawn(self._find(webhook_id, account_id, due_at))
+                return
+            if not self._holdings.holds(shard):
+                self._bell.waiting(webhook_id, account_id, shard, due_at)
+                return
+            if self._holdings.leaves(shard):
+                return  # whoever takes it finds this in the store
+            lane = self._holdings.lane(webhook_id, account_id, shard, self._tenure.epoch)
         lane.stored(due_at)
         self.schedule(lane, self._clock.now_ms())
 
+    def _shard(self, webhook_id: WebhookId, account_id: AccountId) -> int | None:
+        view = self._directory.cached(account_id)
+        hook = view.webhooks.get(webhook_id) if view is not None else None
+        return hook.webhook.shard if hook is not None else None
+
+    async def _find(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis) -> None:
+        """Whose it is, where the account's view is not at hand."""
+        try:
+            hook = (await self._directory.view(account_id)).webhooks.get(webhook_id)
+        except TocsinError:
+            return  # it is found when the store is looked through
+        if hook is not None:
+            self.stored(webhook_id, account_id, due_at, hook.webhook.shard)
+
     def succeeded(self, webhook_id: WebhookId) -> None:
         """An attempt that did not come from here succeeded: that ends the run of failures as one of ours does."""
-        lane = self._lanes.get(webhook_id)  # none: then nothing of it failed, or is under way
+        lane = self._holdings.get(webhook_id)  # none: then nothing of it failed, or is under way
         if lane is not None:
             self._attempts.succeeded(lane, self._clock.now_ms())
 
@@ -233,17 +394,54 @@ class Dispatcher:
 
     def webhook_changed(self, webhook: Webhook) -> None:
         """Its settings or state are others from now on: its lane holds, goes on, or changes its pace."""
-        if self._stopping:
-            return
-        lane = self._lane(webhook.id, webhook.account_id)
-        lane.configure(webhook)
+        if webhook.deleted:
+            self._spawn(self._drop(webhook.id))
+        lane = self._holdings.get(webhook.id)
+        if lane is not None and lane.shard != webhook.shard:  # its address is another one
+            self._rest(lane)
+            self._holdings.remove(lane)
+            lane = None
+        if lane is None:
+            if not self._holdings.holds(webhook.shard) or self._holdings.leaves(webhook.shard):
+                return
+            lane = self._holdings.lane(webhook.id, webhook.account_id, webhook.shard, self._tenure.epoch)
+        lane.configure(webhook, self._holdings.since(lane.shard))
         if lane.gathers:
             lane.configured = False  # its address may be another one: it is sealed, and read with the next claim
+        self._go_on(lane)
+
+    def account_changed(self, account_id: AccountId) -> None:
+        """Another process has changed it, or its webhooks: their lanes are given the settings that hold now."""
+        if self._holdings.of_account(account_id):
+            self._spawn(self._read_anew(account_id))
+
+    async def _read_anew(self, account_id: AccountId) -> None:
+        try:
+            hooks: Mapping[WebhookId, WebhookView] = (await self._directory.view(account_id)).webhooks
+        except NotFound:
+            hooks = {}
+        except TocsinError:
+            for lane in self._holdings.of_account(account_id):
+                lane.configured = False  # they are read with the next claim
+            return
+        for lane in self._holdings.of_account(account_id):
+            hook = hooks.get(lane.webhook_id)
+            if hook is None:
+                lane.held_until = FOREVER  # whoever deleted it drops what waits
+            elif hook.webhook.shard != lane.shard:
+                self.webhook_changed(hook.webhook)
+                continue
+            elif hook.webhook.version == lane.version:
+                continue
+            else:
+                self._take_over(lane, hook)
+            self._go_on(lane)
+
+    def _go_on(self, lane: Lane) -> None:
+        """By the settings that it has now."""
         now = self._clock.now_ms()
         if lane.held_until > now:
             self.give_back(lane)
-        if webhook.deleted:
-            self._spawn(self._drop(webhook.id))
         lane.stored(now)  # a backlog may have waited for this: the claim will tell
         self.schedule(lane, now)
         self.pump()
@@ -261,11 +459,19 @@ class Dispatcher:
         if until - now < _SHORT_HOLD_MS:
             return until
         for webhook_id in self.paces.members(keys):
-            lane = self._lanes[webhook_id]
+            lane = self._holdings[webhook_id]
             lane.held_until = max(lane.held_until, until)
             self.give_back(lane)
             self.schedule(lane, now)
         return until
+
+    def sent_by_hand(self, rules: Sequence[PaceRule], now: Millis) -> None:
+        """A message went out past the lanes, into a chat that keeps these paces."""
+        self.paces.note(rules, now)
+
+    def look_soon(self) -> None:
+        """Something may not have been told."""
+        self._look_wake.set()
 
     def hold_lane(self, lane: Lane, until: Millis) -> None:
         """Nothing is sent by that lane until then, or until its webhook is changed."""
@@ -282,20 +488,14 @@ class Dispatcher:
     async def _drop(self, webhook_id: WebhookId) -> None:
         try:
             await self.drop_held(webhook_id)
-        except Unavailable as error:  # what is left is found again, and dropped, at the next start
+        except Unavailable as error:  # the rest is dropped with what retention removes
             log.warning("drop_failed", extra={"reason": error.detail})
-        lane = self._lanes.get(webhook_id)
+        lane = self._holdings.get(webhook_id)
         if lane is not None:
             lane.next_due = None
             self.schedule(lane, self._clock.now_ms())
 
     # --- lanes ----------------------------------------------------------------------------------------------------
-
-    def _lane(self, webhook_id: WebhookId, account_id: AccountId) -> Lane:
-        lane = self._lanes.get(webhook_id)
-        if lane is None:
-            lane = self._lanes[webhook_id] = Lane(webhook_id, account_id)
-        return lane
 
     def hold(self, lane: Lane, claimed: Claimed) -> None:
         lane.queue.append(claimed)
@@ -314,14 +514,15 @@ class Dispatcher:
 
     def release(self, lane: Lane, claimed: Claimed) -> None:
         """Gives a claimed delivery back unsent: it waits in the store again, with the due time it had."""
-        self._settler.release(claimed.id, partial(self._stored_again, lane))
+        if not lane.gone:  # else it waits again already
+            self._settler.release(claimed.id, lane.epoch, partial(self._stored_again, lane))
 
     def _stored_again(self, lane: Lane) -> None:
-        self.stored(lane.webhook_id, lane.account_id, self._clock.now_ms())
+        self.stored(lane.webhook_id, lane.account_id, self._clock.now_ms(), lane.shard)
 
     def schedule(self, lane: Lane, now: Millis) -> None:
         """Looks at what the lane can do next: start, claim, or be woken at a time; or be forgotten."""
-        if self._stopping:
+        if not lane.open:
             return
         if lane.share is not None:
             self._take_turns(lane, lane.share, now)
@@ -360,7 +561,7 @@ class Dispatcher:
         self._calling = True
         try:
             while self.paces.called:
-                lane = self._lanes.get(self.paces.called.popleft())
+                lane = self._holdings.get(self.paces.called.popleft())
                 if lane is not None:
                     self.schedule(lane, now)
         finally:
@@ -371,11 +572,9 @@ class Dispatcher:
         if now < self._prune_at:
             return
         self._prune_at = Millis(now + _PRUNE_MS)
-        if len(self._lanes) > _MAX_IDLE_LANES:
-            for lane in [lane for lane in self._lanes.values() if lane.idle]:
-                del self._lanes[lane.webhook_id]
-                if lane.share is not None:
-                    lane.share.close()
+        if len(self._holdings) > _MAX_IDLE_LANES:
+            for lane in [lane for lane in self._holdings if lane.idle]:
+                self._holdings.remove(lane)
         self.paces.forget(now)
 
     def wake_at(self, lane: Lane, at: Millis) -> None:
@@ -402,7 +601,7 @@ class Dispatcher:
         now = self._clock.now_ms()
         while self._timers and self._timers[0][0] <= now:
             at, webhook_id = heapq.heappop(self._timers)
-            lane = self._lanes.get(webhook_id)
+            lane = self._holdings.get(webhook_id)
             if lane is not None and lane.timer_at == at:
                 lane.timer_at = None
                 self.schedule(lane, now)
@@ -413,6 +612,11 @@ class Dispatcher:
     # --- claims ---------------------------------------------------------------------------------------------------
 
     @property
+    def lapsed(self) -> bool:
+        """The lease has run out: nothing is begun until a beat is answered, for others may have taken over."""
+        return self._clock.monotonic_s() > self._tenure.until_s
+
+    @property
     def full(self) -> bool:
         """No more may be held in memory."""
         return self._held >= _MAX_HELD or self._held_bytes >= _MAX_HELD_BYTES
@@ -421,6 +625,9 @@ class Dispatcher:
         """Reads the settings of a lane that was taken over with its backlog."""
         try:
             hook = (await self._directory.view(lane.account_id)).webhooks.get(lane.webhook_id)
+            if hook is None:  # another process may have made it since that was read
+                self._directory.forget(lane.account_id)
+                hook = (await self._directory.view(lane.account_id)).webhooks.get(lane.webhook_id)
         except NotFound:
             hook = None
         except ProfileMissing:
@@ -441,14 +648,15 @@ class Dispatcher:
         if (lane.share.rules if lane.share is not None else ()) != rules:
             if lane.share is not None:
                 lane.share.close()
-            lane.share = self.paces.share(lane.webhook_id, rules, self._clock.now_ms()) if rules else None
-        lane.configure(hook.webhook)
+            since = self._holdings.since(lane.shard)
+            lane.share = self.paces.share(lane.webhook_id, rules, self._clock.now_ms(), since) if rules else None
+        lane.configure(hook.webhook, self._holdings.since(lane.shard))
 
     # --- starting --------------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Starts what may be started, in rotation, while there are places."""
-        if not self._rotation or self._pumping or self._stopping or self._settler.waiting >= MAX_WAITING:
+        if not self._rotation or self._pumping or self._settler.waiting >= MAX_WAITING or self.lapsed:
             return
         self._pumping = True
         try:

@@ -36,7 +36,6 @@ class FanOut:
         records: Records,
         webhooks: Webhooks,
         dispatcher: Dispatcher,
-        wake: asyncio.Event,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -45,7 +44,7 @@ class FanOut:
         self._records = records
         self._webhooks = webhooks
         self._dispatcher = dispatcher
-        self._wake = wake
+        self._wake = asyncio.Event()
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
@@ -54,6 +53,10 @@ class FanOut:
     def start(self) -> None:
         self._wake.set()  # a job may have been left by the process before
         self._task = asyncio.create_task(self._run(), name="fan-out")
+
+    def wake(self) -> None:
+        """A job was written."""
+        self._wake.set()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -78,6 +81,7 @@ class FanOut:
     async def _work_off(self, job: FanOutJob) -> None:
         event = await self._records.event(job.account_id, job.event_id)
         webhooks = await self._webhooks.as_of(job.account_id, job.config_version)
+        shards = {webhook.id: webhook.shard for webhook in webhooks}
         matched = []
         if event is not None and event.data is not None:  # None: its account was deleted meanwhile
             verdicts = explain(webhooks, event.type, event.timestamp, orjson.loads(event.data))
@@ -93,6 +97,6 @@ class FanOut:
             await self._journal.fan_out(job, deliveries, after=after, done=not matched, due_at=now)
             self._metrics.deliveries_created += len(deliveries)
             for webhook_id in piece:
-                self._dispatcher.stored(webhook_id, job.account_id, now)
+                self._dispatcher.stored(webhook_id, job.account_id, now, shards[webhook_id])
             if not matched:
                 return

@@ -38,6 +38,7 @@ _OVERLOADED = frozenset({OutcomeKind.TIMEOUT, OutcomeKind.CONNECT_ERROR, Outcome
 _OVERLOADED_STATUSES = frozenset({429, 503})
 
 FOREVER = Millis((1 << 63) - 1)
+_EVER = Millis(0)
 
 
 class Lane:
@@ -47,8 +48,10 @@ class Lane:
         "account_id",
         "claiming",
         "configured",
+        "epoch",
         "failing_since",
         "gathers",
+        "gone",
         "held_until",
         "in_flight",
         "limit",
@@ -56,27 +59,35 @@ class Lane:
         "memory",
         "next_due",
         "next_start_ms",
+        "open",
         "queue",
         "rate_limit",
         "ready",
         "reserved",
         "rests_until",
+        "shard",
         "share",
         "succeeded_at",
         "timer_at",
         "unbroken_since",
         "unwell",
+        "version",
         "warned_at",
         "webhook_id",
     )
 
-    def __init__(self, webhook_id: WebhookId, account_id: AccountId) -> None:
+    def __init__(self, webhook_id: WebhookId, account_id: AccountId, shard: int = 0, epoch: int = 0) -> None:
         self.webhook_id = webhook_id
         self.account_id = account_id
+        self.shard = shard
+        self.epoch = epoch  # under which its deliveries are claimed, and what becomes of them is written
+        self.open = True  # it may take places, claim and start; not before what the store knows of it was read
+        self.gone = False  # its epoch ended: another process may send for its webhook by now
         self.queue: deque[Claimed] = deque()  # claimed, waiting for room
         self.reserved = 0  # promised to events that are being committed
         self.in_flight = 0
         self.configured = False  # its webhook's settings are known
+        self.version = 0  # of these settings
         self.max_in_flight = DEFAULT_MAX_IN_FLIGHT  # what its owner allows
         self.limit = START_IN_FLIGHT  # what its receiver bears, as far as is known
         self.unwell = False  # its receiver is slow, down or throttling
@@ -113,20 +124,32 @@ class Lane:
             and self.next_start_ms == 0.0
         )
 
-    def configure(self, webhook: Webhook) -> None:
-        """Takes over what the webhook's settings and state say."""
+    @property
+    def busy(self) -> bool:
+        """Something of it is claimed, or may be at any moment."""
+        return bool(self.in_flight or self.queue or self.reserved or self.claiming)
+
+    def configure(self, webhook: Webhook, since: Millis = _EVER) -> None:
+        """Takes over what the webhook's settings and state say.
+
+        Args:
+            since: what was sent before by others is not known; they may have begun one just then.
+        """
         self.gathers = webhook.settings.channel in CHATS
         # One after the other into a chat, so that people read what happened in its order.
         unless_said = 1 if self.gathers else DEFAULT_MAX_IN_FLIGHT
         self.max_in_flight = webhook.settings.max_in_flight or unless_said
         self.limit = min(max(self.limit, min(START_IN_FLIGHT, self.max_in_flight)), self.max_in_flight)
         self.rate_limit = webhook.settings.rate_limit
+        if self.rate_limit is not None and not self.version and webhook.created_at < since:
+            self.next_start_ms = max(self.next_start_ms, since + 1000 / self.rate_limit)
         active = webhook.state is WebhookState.ACTIVE and not webhook.deleted
         self.held_until = (webhook.muted_until or Millis(0)) if active else FOREVER
         if self.share is not None:
             self.held_until = max(self.held_until, self.share.held_until)
         if active and self.failing_since is not None and self.failing_since < webhook.status_since:
             self.failing_since = self.warned_at = None  # it was enabled again: its run of failures begins anew
+        self.version = webhook.version
         self.configured = True
 
     def reserve(self, now: Millis) -> bool:
@@ -136,6 +159,7 @@ class Lane:
         """
         if (
             self.gathers
+            or not self.open
             or self.next_due is not None
             or self.claiming
             or now < self.held_until
@@ -195,7 +219,7 @@ class Lane:
 
     def wanted(self, now: Millis) -> int:
         """How many deliveries to claim now: as many as there is room for in flight, and as much again to follow."""
-        if self.claiming or self.next_due is None or self.next_due > now or now < self.claims_from:
+        if self.next_due is None or self.next_due > now or now < self.claims_from:
             return 0
         if self.gathers:  # what is counted in a digest takes no place
             return max(0, GATHER_AT_ONCE - len(self.queue))

@@ -7,6 +7,7 @@ import orjson
 
 from tocsin.channels.chat import Moved, Reading, Stopped, Throttled
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView, takes
 from tocsin.engine.dispatcher import Dispatcher
@@ -45,6 +46,7 @@ class Manual:
         records: Records,
         directory: Directory,
         dispatcher: Dispatcher,
+        bell: Bell,
         caretaker: Caretaker,
         sender: Door,
         tenure: Tenure,
@@ -56,6 +58,7 @@ class Manual:
         self._records = records
         self._directory = directory
         self._dispatcher = dispatcher
+        self._bell = bell
         self._caretaker = caretaker
         self._sender = sender
         self._clock = clock
@@ -157,7 +160,7 @@ class Manual:
         attempt = await self._attempt(hook, request, claimed.id, claimed.attempts + 1, Trigger.MANUAL)
         now = self._clock.now_ms()
         if attempt.outcome.ok:
-            self._dispatcher.succeeded(claimed.webhook_id)
+            self._bell.succeeded(hook.webhook)
         settlement = Settlement(
             delivery_id=claimed.id,
             attempt=attempt,
@@ -168,7 +171,7 @@ class Manual:
         )
         state = await self._journal.settle_manual(settlement, self._tenure.epoch)
         if state in (DeliveryState.PENDING, DeliveryState.RETRYING):
-            self._dispatcher.stored(claimed.webhook_id, claimed.account_id, now)
+            self._dispatcher.stored(claimed.webhook_id, claimed.account_id, now, hook.webhook.shard)
         return attempt
 
     async def _attempt(
@@ -199,9 +202,9 @@ class Manual:
         """
         if hook.target.chat is None:
             return
-        heed(hook.target, reading, self._dispatcher, self._metrics, now)
+        heed(hook.target, reading, self._bell, self._metrics, now)
         if not isinstance(reading, Throttled):
-            self._dispatcher.paces.note(hook.target.chat.address.paces, now)
+            self._bell.sent_by_hand(hook.target.chat.address.paces, now)
         if isinstance(reading, Moved):
             self._caretaker.move(hook.webhook, reading.url, reading.reason)
         elif isinstance(reading, Stopped) and trigger is Trigger.MANUAL:

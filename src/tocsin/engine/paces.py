@@ -22,27 +22,27 @@ HOLD_MAX_S = 86_400.0
 _PATIENCE_S = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 300.0)
 
 _NEVER = Millis(1 << 62)
+_EVER = Millis(0)
 
 
 class Paces:
-    """Those of this process, by key.
+    """Those of this process, by key."""
 
-    Args:
-        began_at: what was sent before is not known; so the first window counts as half used.
-    """
-
-    def __init__(self, began_at: Millis) -> None:
+    def __init__(self) -> None:
         self.called: deque[WebhookId] = deque()  # whose turn may have come: the keeper of the lanes looks at them
-        self._began_at = began_at
         self._paces: dict[str, _Pace] = {}
         self._unused: set[str] = set()  # without members: forgotten once there is nothing to remember of them
 
     def __len__(self) -> int:
         return len(self._paces)
 
-    def share(self, who: WebhookId, rules: Sequence[PaceRule], now: Millis) -> "Share":
-        """A webhook's part in the paces of its address. Of a webhook one at a time; the one before is closed first."""
-        return Share(self, who, tuple(rules), [self._pace(rule, now) for rule in rules])
+    def share(self, who: WebhookId, rules: Sequence[PaceRule], now: Millis, since: Millis = _EVER) -> "Share":
+        """A webhook's part in the paces of its address. Of a webhook one at a time; the one before is closed first.
+
+        Args:
+            since: what others sent before is not known; so the first window counts as half used.
+        """
+        return Share(self, who, tuple(rules), [self._pace(rule, now, since) for rule in rules])
 
     def note(self, rules: Iterable[PaceRule], now: Millis) -> None:
         """Counts a message that went out past the lanes, sent by hand."""
@@ -80,13 +80,15 @@ class Paces:
     def _named(self, keys: Iterable[str]) -> "list[_Pace]":
         return [self._paces[key] for key in dict.fromkeys(keys) if key in self._paces]
 
-    def _pace(self, rule: PaceRule, now: Millis) -> "_Pace":
+    def _pace(self, rule: PaceRule, now: Millis, since: Millis = _EVER) -> "_Pace":
         pace = self._paces.get(rule.key)
         if pace is None:
             pace = self._paces[rule.key] = _Pace(rule)
             self._unused.add(rule.key)
-            if now < self._began_at + pace.window_ms:
-                pace.taken.extend([self._began_at] * (rule.count // 2))
+        if pace.since < since:  # also one that was kept here before others had it
+            pace.since = since
+            if now < since + pace.window_ms:
+                pace.taken.extend([since] * (rule.count // 2))
         return pace
 
     def _joined(self, who: WebhookId, pace: "_Pace") -> None:
@@ -205,6 +207,7 @@ class _Pace:
         "most",
         "refusals",
         "rises_at",
+        "since",
         "taken",
         "under_way",
         "window_ms",
@@ -216,6 +219,7 @@ class _Pace:
         self.window_ms = -int(-rule.window_s * 1000 // 1)
         self.most = rule.count  # in a window, as far as the service was seen to take them
         self.rises_at = Millis(0)  # when it is tried whether one more is taken
+        self.since = Millis(0)  # all that was sent from then on is known here
         self.taken: deque[Millis] = deque(maxlen=rule.count)  # ends of attempts; older ones can be in nobody's way
         self.under_way = 0
         self.held_until = Millis(0)

@@ -19,6 +19,7 @@ from tocsin.engine.activity.commits import AT_A_TIME, BATCH, Commits
 from tocsin.engine.activity.contested import Contested
 from tocsin.engine.activity.parts import Firing, Part
 from tocsin.engine.activity.work import Change, NewItem, Posted, Posting, Taken, Work
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
@@ -69,6 +70,7 @@ class Activities:
         complete: Complete,
         ready: Callable[[], Awaitable[None]],
         firing: Callable[[Profile], Firing],
+        bell: Bell,
         tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
@@ -83,7 +85,13 @@ class Activities:
         self._id_source = id_source
         self._metrics = metrics
         self.commits = Commits(
-            directory=directory, departures=departures, firing=firing, tenure=tenure, clock=clock, metrics=metrics
+            directory=directory,
+            departures=departures,
+            firing=firing,
+            bell=bell,
+            tenure=tenure,
+            clock=clock,
+            metrics=metrics,
         )
         self._contested = Contested(triggers=triggers, commits=self.commits, clock=clock)
         self._waiting: deque[Work] = deque()

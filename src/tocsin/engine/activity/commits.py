@@ -9,11 +9,12 @@ Whose turn it is, and what a batch is decided by, is the affair of `activities` 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tocsin.clock import Clock, Millis
 from tocsin.engine.activity.parts import Firing, Part
 from tocsin.engine.activity.work import Posted, Work
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
@@ -51,6 +52,7 @@ class Commits:
         directory: Directory,
         departures: Departures,
         firing: Callable[[Profile], Firing],
+        bell: Bell,
         tenure: Tenure,
         clock: Clock,
         metrics: Metrics,
@@ -58,12 +60,12 @@ class Commits:
         self._directory = directory
         self._departures = departures
         self._firing = firing
+        self._bell = bell
         self._clock = clock
         self._metrics = metrics
         self._tenure = tenure
         self._looked_at = 0
         self._asked_for: OrderedDict[AccountId, tuple[str, ...]] = OrderedDict()  # what was not foreseen of late
-        self.timers_changed: Callable[[Mapping[str, Millis | None]], None] = lambda _timers: None
 
     def part(self, account_id: AccountId, works: Sequence[Work]) -> Part:
         return Part(account_id, works, self._asked_for.get(account_id, ()))
@@ -162,8 +164,8 @@ class Commits:
         for part, write, answer in zip(writing, writes, answers, strict=True):
             if isinstance(answer, Accepted):
                 self._end(part, now)
-                if write.timers:
-                    self.timers_changed(write.timers)
+                if due := [due_at for due_at in write.timers.values() if due_at is not None]:
+                    self._bell.timer_set(min(due))
             else:
                 part.unbook(self._departures)
                 refused.append((part, answer))

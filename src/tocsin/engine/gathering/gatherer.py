@@ -16,7 +16,6 @@ from tocsin import failpoints
 from tocsin.channels.options import ChatOptions
 from tocsin.channels.summary import Summary, decode
 from tocsin.clock import Clock, Millis
-from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import AccountView, Directory, WebhookView, takes
 from tocsin.engine.gathering.quiet_hours import Quiet, parse
 from tocsin.engine.gathering.sorting import (
@@ -70,7 +69,6 @@ class Gatherer:
         digests: Digests,
         journal: Journal,
         directory: Directory,
-        tenure: Tenure,
         id_source: IdSource,
         clock: Clock,
         metrics: Metrics,
@@ -81,7 +79,6 @@ class Gatherer:
         self._id_source = id_source
         self._clock = clock
         self._metrics = metrics
-        self._tenure = tenure
 
     # --- what was claimed -----------------------------------------------------------------------------------------
 
@@ -142,10 +139,10 @@ class Gatherer:
         counted = await self._count(memory, plan, view.profile)
         sent = self._sent(memory, plan)
         if plan.put_off:
-            await self._journal.release([one.id for one in plan.put_off], self._tenure.epoch)
+            await self._journal.release([one.id for one in plan.put_off], lane.epoch)
             put_off.update(one.id for one in plan.put_off)
         failpoints.reach("before_gather")
-        await self._digests.gather([_gathered(lane, memory, plan, now)], self._tenure.epoch)
+        await self._digests.gather([_gathered(lane, memory, plan, now)], lane.epoch)
         failpoints.reach("after_gather")
         self._remember(memory, plan)
         self._metrics.deliveries_ended[DeliveryState.DIGESTED] += counted
