@@ -42,6 +42,7 @@ from tocsin.engine.sending.doors import Doors
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.engine.sending.sender import Sender
 from tocsin.engine.settler import Settler
+from tocsin.engine.strays import Strays
 from tocsin.ids import IdSource
 from tocsin.installation import check_key_fits, mail_server, missing_profiles
 from tocsin.security.guard import Guard
@@ -120,6 +121,9 @@ class App:
             id_source=id_source,
             metrics=metrics,
             retry_scale=settings.retry_scale,
+        )
+        self.strays = Strays(
+            journal=store.journal, dispatcher=self.dispatcher, settler=self.settler, tenure=tenure, clock=clock
         )
         self.manual = Manual(
             journal=store.journal,
@@ -250,6 +254,7 @@ class App:
             self.dispatcher.start()
         await self.bell.start()
         await self.membership.start()
+        self.strays.start()
         self.activities.start()
         self.knowledge_watch.start()
         if self.settings.serves_api:
@@ -270,6 +275,7 @@ class App:
         await self.ingest.stop()
         await self.activities.stop()
         await self.knowledge_watch.stop()
+        await self.strays.stop()
         await self.membership.drain(self.settings.drain_s)
         await self.manual.stop()
         await self.settler.stop(_SETTLE_S)

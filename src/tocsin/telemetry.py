@@ -421,6 +421,12 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "claim_failed": LogSpec("A claim ended in an unexpected error; tried again in a second."),
     "drop_failed": LogSpec("Deliveries of a deleted webhook could not be cancelled; the next start does it.", _WHY),
     "fan_out_waits": LogSpec("Deliveries of an event with many webhooks could not be written; tried again.", _WHY),
+    "strays_found": LogSpec(
+        "Deliveries were claimed by commits whose outcome was unknown; they are given back, and sent.",
+        {"deliveries": "how many"},
+    ),
+    "strays_unknown": LogSpec("The store could not be asked for such deliveries; tried again in ten seconds.", _WHY),
+    "strays_failed": LogSpec("Looking for such deliveries ended in an unexpected error; tried again in ten seconds."),
     "settle_waits": LogSpec(
         "Outcomes could not be written; sending pauses until they are.", {"attempts": "how many", **_WHY}
     ),

@@ -18,7 +18,7 @@ from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Queued
 from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
 from tocsin.errors import TocsinError, Unavailable
-from tocsin.model import DIGEST_TYPE, WebhookId
+from tocsin.model import DIGEST_TYPE, DeliveryId, WebhookId
 from tocsin.store.port import NOTHING_CLAIMED, ClaimAnswer, Claimed, Journal
 from tocsin.telemetry import Metrics
 
@@ -43,6 +43,14 @@ class Keeper(Protocol):
 
     async def configure(self, lane: Lane) -> None:
         """Reads the settings of a lane that was taken over with its backlog."""
+        ...
+
+    def in_hands(self, deliveries: Sequence[DeliveryId]) -> None:
+        """They are claimed, and known of."""
+        ...
+
+    def out_of_hands(self, deliveries: Sequence[DeliveryId]) -> None:
+        """They are not claimed any more, or nobody will see to them."""
         ...
 
     def hold(self, lane: Lane, claimed: Claimed) -> None:
@@ -159,6 +167,7 @@ class Claims:
             for lane in lanes:
                 lane.rests_until = Millis(now + _RETRY_STORE_MS)
         else:
+            self._keeper.in_hands([one.id for one in answer.claimed])
             failpoints.reach("after_claim")
             due.update(answer.next_due)
             await self._take_in(lanes, answer)
@@ -200,6 +209,7 @@ class Claims:
             self._release(lane, claimed)
             lane.rests_until = Millis(now + _RETRY_STORE_MS)
             return
+        self._keeper.out_of_hands([one.id for one in claimed])  # the others are counted, or put off
         if lane.gone:
             return
         for one in sent:

@@ -32,7 +32,7 @@ from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import MAX_WAITING, Settler
 from tocsin.errors import NotFound, ProfileMissing, TocsinError, Unavailable
 from tocsin.ids import IdSource
-from tocsin.model import AccountId, Webhook, WebhookId
+from tocsin.model import AccountId, DeliveryId, Webhook, WebhookId
 from tocsin.store.port import Claimed, Journal, LaneFacts
 from tocsin.telemetry import Metrics
 
@@ -237,6 +237,7 @@ class Dispatcher:
         for lane in self._holdings.forget():
             while lane.queue:
                 self._unhold(lane)
+        self._settler.held.clear()
         self._rotation = Rotation()
         self._benched.clear()
         self._timers.clear()
@@ -331,6 +332,7 @@ class Dispatcher:
             again = partial(self.stored, claimed.webhook_id, claimed.account_id, now)
             self._settler.release(claimed.id, self._tenure.epoch, again)
             return
+        self._settler.held.add(claimed.id)
         if (
             not lane.queue
             and not lane.unwell
@@ -497,7 +499,16 @@ class Dispatcher:
 
     # --- lanes ----------------------------------------------------------------------------------------------------
 
+    def in_hands(self, deliveries: Sequence[DeliveryId]) -> None:
+        """They are claimed, and known of."""
+        self._settler.held.update(deliveries)
+
+    def out_of_hands(self, deliveries: Sequence[DeliveryId]) -> None:
+        """They are not claimed any more, or nobody will see to them."""
+        self._settler.held.difference_update(deliveries)
+
     def hold(self, lane: Lane, claimed: Claimed) -> None:
+        self._settler.held.add(claimed.id)
         lane.queue.append(claimed)
         self._held += 1
         self._held_bytes += len(claimed.data)

@@ -45,6 +45,9 @@ _BATCH_BYTES = 16 << 20
 _MAX_WAITING = 20_000
 _MAX_WAITING_BYTES = 256 << 20
 
+# A commit that fails after this long has met a store that hangs; one that refuses, or is not there, says so at once.
+_PATIENCE_S = 1.0
+
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # CONTRACT §1
 
 # An account that changes while its event is being committed is matched again; a change takes a person some seconds.
@@ -245,6 +248,8 @@ class Ingest:
                     answers = await self._journal.ingest([one.event for one in batch], self._tenure.epoch)
                 except Exception as error:  # noqa: BLE001 - every publisher of the batch is told
                     self._fail(batch, error)
+                    if self._clock.monotonic_s() - began_s > _PATIENCE_S:
+                        self._fail(self._take_all(), _behind(error))
                 else:
                     self._metrics.commit_events.observe(len(batch))
                     self._metrics.commit_duration_s.observe(self._clock.monotonic_s() - began_s)
@@ -256,6 +261,11 @@ class Ingest:
                             # A defect. The event is durable and its delivery is found at the next start; the others
                             # of the batch, and all that come after it, must not wait for that.
                             log.exception("hand_over_failed", extra={"event": show("evt_", one.event.id)})
+
+    def _take_all(self) -> list[_Waiting]:
+        batch, self._waiting_bytes = list(self._waiting), 0
+        self._waiting.clear()
+        return batch
 
     def _take(self) -> list[_Waiting]:
         waiting = self._waiting
@@ -279,6 +289,8 @@ class Ingest:
             self._departures.cancel(one.event)
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
+        if not batch:
+            return
         if not isinstance(error, TocsinError):
             error = Unavailable(f"the store failed: {error}", code="store_unavailable")
         log.warning("commit_failed", extra={"events": len(batch), "reason": str(error)})
@@ -286,6 +298,11 @@ class Ingest:
             self._departures.cancel(one.event)
             if not one.answer.done():
                 one.answer.set_exception(error)
+
+
+def _behind(error: Exception) -> Unavailable:
+    """What those are told whose turn had not come: they would have waited as long again, for the same."""
+    return Unavailable(f"nothing was stored: {error}", code="store_unavailable")
 
 
 def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:

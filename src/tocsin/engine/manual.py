@@ -127,7 +127,9 @@ class Manual:
             raise Conflict("an attempt is under way; look again when it has ended", code="attempt_under_way")
         if isinstance(claimed, DeliveryState):
             raise Conflict(f"it is {claimed} and its event's body is no longer kept", code="not_retryable")
+        self._dispatcher.in_hands([claimed.id])
         task = asyncio.create_task(self._retry(hook, claimed))
+        task.add_done_callback(lambda _: self._dispatcher.out_of_hands([delivery_id]))  # not settled: it is a stray now
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)  # who asked may go away; the attempt is finished and kept all the same

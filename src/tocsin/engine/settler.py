@@ -56,12 +56,15 @@ class Settler:
 
     Each is written under the epoch that its delivery was claimed under. What the store refuses, because the delivery is
     no longer this process's, is counted, said in the log, and left to whoever has it now.
+
+    `held`: all that this process has claimed, as far as it knows, and that is neither settled nor given back.
     """
 
     def __init__(self, journal: Journal, clock: Clock, metrics: Metrics) -> None:
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
+        self.held: set[DeliveryId] = set()
         self._settling: _Line[_Settling] = _Line()
         self._releasing: _Line[_Releasing] = _Line()
         self._wake = asyncio.Event()
@@ -140,6 +143,7 @@ class Settler:
         if refused:
             self._refused(refused)
         gone = frozenset(refused)
+        self.held.difference_update([one.delivery_id for one in batch])
         for one in batch:
             if one.delivery_id not in gone:
                 one.durable()
@@ -150,11 +154,14 @@ class Settler:
             await self._insist(lambda: self._journal.release(ids, batch[0].epoch))
         except Unavailable:
             return  # whoever ended the epoch has given them back
+        finally:
+            self.held.difference_update(ids)
         for one in batch:
             one.durable()
 
     def _refused(self, deliveries: Sequence[DeliveryId]) -> None:
         """Their attempts were made all the same: the receiver may see them again."""
+        self.held.difference_update(deliveries)
         self._metrics.outcomes_refused += len(deliveries)
         shown = [show("dlv_", one) for one in deliveries[:_SHOWN]]
         log.warning("outcomes_refused", extra={"outcomes": len(deliveries), "deliveries": shown})

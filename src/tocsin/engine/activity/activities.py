@@ -218,6 +218,15 @@ class Activities:
             while self._waiting:
                 for part in await self.commits.commit(self._next_batch(), self._triggers):
                     self._contested.take_over(part)
+                if self.commits.hung:
+                    self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        """Who waits would wait as long again, for the same."""
+        error = Unavailable("nothing was stored: the store did not answer those before", code="store_unavailable")
+        while self._waiting:
+            for part in self._next_batch():
+                part.fail(error)
 
     def _next_batch(self) -> list[Part]:
         """What waits, in order, by account."""

@@ -39,6 +39,9 @@ AT_A_TIME = 100
 _ASKED = 8
 _MAX_ASKED = 4_096
 
+# A commit that fails after this long has met a store that hangs; one that refuses, or is not there, says so at once.
+_PATIENCE_S = 1.0
+
 # How often a part is decided anew because somebody else wrote meanwhile, and how often it may find that more must be
 # read: rules ask for what the answer before told them of, a few times.
 _DECISIONS = 20
@@ -64,6 +67,7 @@ class Commits:
         self._clock = clock
         self._metrics = metrics
         self._tenure = tenure
+        self.hung = False  # the last commit failed, and only after a while
         self._looked_at = 0
         self._asked_for: OrderedDict[AccountId, tuple[str, ...]] = OrderedDict()  # what was not foreseen of late
 
@@ -74,6 +78,7 @@ class Commits:
         """Ends the parts (of one account each), one way or the other, but for those that it gives back: they are to be
         decided again, in that order.
         """
+        self.hung = False
         try:
             decided, moved = await self._decide(await self._prepare(parts), by)
             return [*moved, *await self._write(decided, by)]
@@ -107,6 +112,7 @@ class Commits:
             try:
                 reads = await by.read([part.ask() for part in asking], self._clock.now_ms())
             except TocsinError as error:
+                self.hung = self._clock.monotonic_s() - began_s > _PATIENCE_S
                 for part in parts:
                     part.fail(error)
                 return (), ()
@@ -153,6 +159,7 @@ class Commits:
         except Exception as error:  # noqa: BLE001 - every publisher of the batch is told
             if not isinstance(error, TocsinError):
                 error = Unavailable(f"the store failed: {error}", code="store_unavailable")
+            self.hung = self._clock.monotonic_s() - began_s > _PATIENCE_S
             log.warning("activities_failed", extra={"accounts": len(writing), "reason": str(error)})
             for part in writing:
                 part.unbook(self._departures)

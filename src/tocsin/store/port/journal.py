@@ -137,6 +137,14 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
     warned_at: Millis | None
 
 
+class InHands(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that is claimed."""
+
+    id: DeliveryId
+    webhook_id: WebhookId
+    account_id: AccountId
+
+
 class Journal(Protocol):
     """Events, deliveries and attempts as they move. Every write carries its node's `epoch` (see `Cluster`); one that
     has ended is refused with `Unavailable(code="not_owner")`, and nothing of it is written.
@@ -183,6 +191,10 @@ class Journal(Protocol):
 
     async def release(self, delivery_ids: Sequence[DeliveryId], epoch: int) -> None:
         """Gives claimed deliveries back unsent: they wait again, with the due time they had."""
+        ...
+
+    async def claimed(self, epoch: int) -> Sequence[InHands]:
+        """All that is claimed under the epoch and neither settled nor given back."""
         ...
 
     async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:

@@ -1,6 +1,8 @@
 """A connection with a transaction open, in few words; and the pool that connections come from."""
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
@@ -19,16 +21,35 @@ Row = tuple[Any, ...]  # in truth asyncpg's record, which unpacks like one
 # for everybody.
 _CONNECTIONS = 10
 
-# A connection that is not to be had within this many seconds is an answer of its own.
-_CONNECT_S = 10
-_ACQUIRE_S = 10
+# Whoever waits for an answer has it within 15 s, whatever becomes of the database or of the way to it: a black hole
+# says nothing at all. So each step is bounded, and the bounds add up to less. A connection is made in milliseconds;
+# three seconds allow for a handshake whose first packet was lost, and sent again after one.
+_CONNECT_S = 3
+_ACQUIRE_S = 4  # the same, where ten others wait for theirs too
 
-# A statement takes milliseconds. One that has not ended by then hangs, and with it what waits behind it.
+# A transaction that has not ended by then is cut off with its connection. Those of the hot path take milliseconds, the
+# longest reads and chores a second.
+HOT_S = 5.0
+LONG_S = 9.0
+
+# A statement outside the pool (migrations, what the operator asks for) may take its time; a silent server may not.
 _STATEMENT_S = 60
 
-# A server that was restarted has cut every connection of the pool, and each is found out on its own.
-_READS = _CONNECTIONS + 1
+# What the server is told to give up by itself, sooner than we give up waiting: who was only cut off would still stand
+# in the line for a lock, and in the end fill the server's places. Milliseconds.
+_LOCK_MS = 3_000
+_SERVER_STATEMENT_MS = 8_000
 
+# A peer that is gone without a word is noticed within about 10 s, also where nothing is under way, as on a connection
+# that only listens.
+_KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
+
+# To give a connection back takes no round trip, but where one was cut off in the middle.
+_RELEASE_S = 1.0
+
+# A read that was cut is run again as long as it can still be answered in time.
+_WORTH_A_TRY_S = 0.5
+_PAUSE_S = 0.02
 
 _SESSION = {"application_name": "tocsin"}
 
@@ -36,6 +57,8 @@ _SESSION = {"application_name": "tocsin"}
 # slow runs the transaction again. Longer than any pause of a process that is well; no longer than others take to find
 # out that it is not there.
 _IDLE_S = 8
+
+_LIMITS = {"lock_timeout": str(_LOCK_MS), "statement_timeout": str(_SERVER_STATEMENT_MS)}
 
 # Each time a statement is run it is planned for the values given: how many there are in its arrays, and how large
 # tables are by now. A plan that is kept (PostgreSQL's way from the sixth time on) is made for a dozen rows of tables
@@ -124,15 +147,28 @@ class Address:
             Misconfigured: it cannot be had.
         """
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self.dsn,
                 timeout=_CONNECT_S,
                 command_timeout=_STATEMENT_S,
                 statement_cache_size=self.statement_cache_size,
                 server_settings=_SESSION,
             )
+            await watch_the_line(connection)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             raise Misconfigured(f"{self.shown} cannot be opened: {error or type(error).__name__}") from None
+        return connection
+
+
+async def watch_the_line(connection: Any) -> None:
+    """Lets the system find out that nobody is at the other end any more."""
+    line = connection._transport.get_extra_info("socket")  # noqa: SLF001 - the driver shows it nowhere else
+    if line is None or line.family == socket.AF_UNIX:
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # Linux has all of them
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class Pool:
@@ -144,13 +180,15 @@ class Pool:
         *,
         readonly: bool = False,
         connections: int = _CONNECTIONS,
-        statement_s: float = _STATEMENT_S,
+        within_s: float = LONG_S,
     ) -> None:
+        """`within_s`: how long a transaction may take, unless it is said of one."""
+        self.within_s = within_s
         self._address = address
         self._readonly = readonly
         self._connections = connections
-        self._statement_s = statement_s
         self._pool: Any = None
+        self._idle: set[Any] = set()
 
     async def open(self) -> None:
         """Makes the first connection.
@@ -160,15 +198,16 @@ class Pool:
         """
         # A pooler in transaction mode, for which nothing is cached, knows few settings and refuses the others.
         pooled = not self._address.statement_cache_size
-        settings = {} if pooled else {**_PLANS, "idle_in_transaction_session_timeout": f"{_IDLE_S}s"}
+        settings = {} if pooled else {**_PLANS, **_LIMITS, "idle_in_transaction_session_timeout": f"{_IDLE_S}s"}
         try:
             self._pool = await asyncpg.create_pool(
                 self._address.dsn,
                 min_size=1,
                 max_size=self._connections,
                 timeout=_CONNECT_S,
-                command_timeout=self._statement_s,
+                command_timeout=self.within_s,
                 statement_cache_size=self._address.statement_cache_size,
+                init=watch_the_line,
                 server_settings={**_SESSION, **settings},
                 reset=_nothing,
             )
@@ -180,8 +219,8 @@ class Pool:
         return connection.transaction(readonly=self._readonly)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
-        """One of them, for a transaction.
+    async def connection(self, within_s: float | None = None) -> AsyncIterator[Any]:
+        """One of them, for a transaction that is cut off, with its connection, when it takes longer than that.
 
         Raises:
             Unavailable: the store is closed, or there is none to be had.
@@ -189,40 +228,79 @@ class Pool:
         pool = self._pool
         if pool is None:
             raise Unavailable("the store is closed", code="stopping")
+        within_s = self.within_s if within_s is None else within_s
         try:
-            connection = await pool.acquire(timeout=_ACQUIRE_S)
+            connection = await pool.acquire(timeout=min(_ACQUIRE_S, within_s))
         except Exception as error:
             raise translate(error) from error
+        self._idle.discard(driven := connection._con)  # noqa: SLF001 - what stays, where the other is made for each use
+        cut_off = asyncio.get_running_loop().call_later(within_s, driven.terminate)
         try:
             yield connection
+        except asyncio.CancelledError:
+            driven.terminate()  # who asked has gone; to be told goodbye by a silent server could take for ever
+            raise
         finally:
+            cut_off.cancel()
+            if driven.is_closed():
+                self._renew()
+            else:
+                self._idle.add(driven)
             # What is wrong with it was told already; the pool has closed it then.
             with contextlib.suppress(*GONE):
-                await pool.release(connection)
+                await pool.release(connection, timeout=_RELEASE_S)
+
+    def _renew(self) -> None:
+        """A connection has ended: those that lie idle have hardly fared better, and each would be found out only by who
+        asks it next. They are made anew.
+        """
+        idle, self._idle = self._idle, set()
+        for connection in idle:
+            connection.terminate()
 
     async def read(self, read: Callable[[Database], Awaitable[T]]) -> T:
         """Runs `read` on one state of the database; it sees all that was answered before.
 
         It is run again where a connection was cut.
         """
-        for n in range(_READS):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.within_s
+        while True:
             try:
-                async with (
-                    self.connection() as connection,
-                    connection.transaction(isolation="repeatable_read", readonly=True),
-                ):
-                    return await read(Database(connection))
+                async with self.connection(until - loop.time()) as connection:
+                    return await _read(connection, read)
             except TocsinError:
                 raise
             except Exception as error:
-                if n == _READS - 1 or not may_run_again(error):
+                if not may_run_again(error) or until - loop.time() < _WORTH_A_TRY_S:
                     raise translate(error) from error
-        raise AssertionError("the last round answers or raises")
+                await asyncio.sleep(_PAUSE_S)
 
     async def close(self) -> None:
+        """Waits for the transactions under way, which are bounded; not for a silent server's goodbye."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close()
+            try:
+                async with asyncio.timeout(LONG_S):
+                    await pool.close()
+            except GONE:  # a time-out is one too
+                pool.terminate()
+
+
+async def _read(connection: Any, read: Callable[[Database], Awaitable[T]]) -> T:
+    transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+    await transaction.start()
+    try:
+        answer = await read(Database(connection))
+    except asyncio.CancelledError:
+        connection.terminate()  # see `Pool.connection`
+        raise
+    except BaseException:
+        with contextlib.suppress(*GONE):
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+    return answer
 
 
 async def _nothing(connection: Any) -> None:

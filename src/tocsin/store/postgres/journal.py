@@ -11,6 +11,7 @@ from tocsin.store.port import (
     Claimed,
     FanOutJob,
     Ingested,
+    InHands,
     LaneFacts,
     NewDelivery,
     NewEvent,
@@ -111,6 +112,10 @@ class PostgresJournal:
                 await db.change(_DELIVERY["release"], list(delivery_ids))
 
         await self._writer.together(write, rows=len(delivery_ids))
+
+    async def claimed(self, epoch: int) -> Sequence[InHands]:  # noqa: ARG002 - one process writes
+        rows = await self._pool.read(lambda db: db.rows(_DELIVERY["claimed"]))
+        return [InHands(id=id_, webhook_id=webhook_id, account_id=account_id) for id_, webhook_id, account_id in rows]
 
     # --- what became of them --------------------------------------------------------------------------------------
 

@@ -32,10 +32,11 @@ async def settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: 
             one.attempt.outcome.status_code,
             one.attempt.id,
             encode_attempt(one.attempt),
+            one.attempt.n,
         )
         for one in settlements
     ]
-    settled = {id_ for (id_,) in await db.rows(_DELIVERY["settle"], *columns(rows, 7))}
+    settled = {id_ for (id_,) in await db.rows(_DELIVERY["settle"], *columns(rows, 8))}
     if named := [one for one in settlements if one.message is not None and one.delivery_id in settled]:
         await keep_messages(db, named)
 

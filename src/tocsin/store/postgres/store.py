@@ -93,7 +93,7 @@ async def open_postgres(
     finally:
         await connection.close()
     pool = Pool(address, readonly=readonly)
-    beats = Pool(address, readonly=readonly, connections=1, statement_s=_BEAT_S)
+    beats = Pool(address, readonly=readonly, connections=1, within_s=_BEAT_S)
     await pool.open()
     await beats.open()
     return PostgresStore(address, pool, beats)

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from tocsin import failpoints
 from tocsin.errors import TocsinError, Unavailable
-from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.database import HOT_S, Database, Pool
 from tocsin.store.postgres.errors import CONTENTION, GONE, ROW_ERRORS, is_resource_error, may_run_again, translate
 from tocsin.store.postgres.statements import statements
 
@@ -37,6 +37,7 @@ _MAX_ROWS = 4_000
 # most, each time a little later.
 _ROUNDS = 5
 _PAUSE_S = 0.01
+_WORTH_A_TRY_S = 0.5
 
 
 class WritingDatabase(Database):
@@ -149,9 +150,12 @@ class Writer:
             opened = OpenTransaction(connection, transaction)
             try:
                 yield opened
-            finally:
+            except BaseException as error:
                 if not opened.ended:
-                    await _roll_back(transaction, connection)
+                    await _roll_back(transaction, connection, error)
+                raise
+            if not opened.ended:
+                await _roll_back(transaction, connection)
 
     async def close(self) -> None:
         """Runs what is queued and ends."""
@@ -199,19 +203,41 @@ class Writer:
                 job.future.set_result(job.answer)
 
     async def _until_done(self, batch: Sequence[_Job[Any]]) -> None:
-        for n in range(_ROUNDS):
+        rounds = _Rounds(HOT_S)
+        while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._pool.connection(rounds.left_s) as connection:
                     try:
                         await _transact(self._pool.transaction(connection), connection, batch, fence_all=False)
                     except _RunAgain:
                         await _transact(self._pool.transaction(connection), connection, batch, fence_all=True)
             except Exception as error:
-                if n == _ROUNDS - 1 or not may_run_again(error):
+                if not may_run_again(error) or not await rounds.another():
                     raise
-                await asyncio.sleep(_PAUSE_S * (n + 1))
             else:
                 return
+
+
+class _Rounds:
+    """How often, and for how long, a transaction is tried."""
+
+    def __init__(self, within_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + within_s
+        self._done = 0
+
+    @property
+    def left_s(self) -> float:
+        return self._until - self._loop.time()
+
+    async def another(self) -> bool:
+        """Whether it may be tried again; waits a little first."""
+        self._done += 1
+        pause_s = _PAUSE_S * self._done
+        if self._done == _ROUNDS or self.left_s <= pause_s + _WORTH_A_TRY_S:
+            return False
+        await asyncio.sleep(pause_s)
+        return True
 
 
 async def alone(pool: Pool, run: Run[T]) -> T:
@@ -223,17 +249,16 @@ async def alone(pool: Pool, run: Run[T]) -> T:
 
 
 async def _alone(pool: Pool, run: Run[T]) -> T:
-    for n in range(_ROUNDS):
+    rounds = _Rounds(pool.within_s)
+    while True:
         try:
-            async with pool.connection() as connection:
+            async with pool.connection(rounds.left_s) as connection:
                 return await _transact_alone(pool.transaction(connection), connection, run)
         except TocsinError:
             raise
         except Exception as error:
-            if n == _ROUNDS - 1 or not may_run_again(error):
+            if not may_run_again(error) or not await rounds.another():
                 raise translate(error) from error
-            await asyncio.sleep(_PAUSE_S * (n + 1))
-    raise AssertionError("the last round answers or raises")
 
 
 async def _transact(transaction: Any, connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
@@ -248,8 +273,8 @@ async def _transact(transaction: Any, connection: Any, batch: Sequence[_Job[Any]
             else:
                 await _run_bare(database, job)
             ingested |= job.ingests and job.error is None
-    except BaseException:
-        await _roll_back(transaction, connection)
+    except BaseException as error:
+        await _roll_back(transaction, connection, error)
         raise
     if ingested:
         failpoints.reach("before_commit")
@@ -264,8 +289,8 @@ async def _transact_alone(transaction: Any, connection: Any, run: Run[T]) -> T:
     try:
         await transaction.start()
         answer = await run(database)
-    except BaseException:
-        await _roll_back(transaction, connection)
+    except BaseException as error:
+        await _roll_back(transaction, connection, error)
         raise
     await _commit(transaction)
     return answer
@@ -306,13 +331,17 @@ async def _run_fenced(database: WritingDatabase, job: _Job[Any]) -> None:
         job.error = translate(error)
 
 
-async def _roll_back(transaction: Any, connection: Any) -> None:
+async def _roll_back(transaction: Any, connection: Any, error: BaseException | None = None) -> None:
     """Leaves no transaction open; the server does so itself where it cannot be told."""
     try:
-        if not connection.is_closed():  # which one that the pool has taken back already refuses to say
+        if connection.is_closed():  # which one that the pool has taken back already refuses to say
+            return
+        if isinstance(error, (asyncio.CancelledError, TimeoutError)):
+            connection.terminate()  # who does not answer this will not answer that
+        else:
             await transaction.rollback()
-    except GONE as error:
-        log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
+    except GONE as gone:
+        log.warning("store_failed", extra={"reason": repr(gone), "jobs": 0})
 
 
 class _RunAgain(Exception):

@@ -13,6 +13,7 @@ from tocsin.store.port import (
     Claimed,
     FanOutJob,
     Ingested,
+    InHands,
     LaneFacts,
     NewDelivery,
     NewEvent,
@@ -118,6 +119,10 @@ class SqliteJournal:
                 db.execute(_DELIVERY["release"], (many(delivery_ids),))
 
         await self._writer.do(write, rows=len(delivery_ids))
+
+    async def claimed(self, epoch: int) -> Sequence[InHands]:  # noqa: ARG002 - one process has all
+        rows = await self._readers.do(lambda db: db.rows(_DELIVERY["claimed"]))
+        return [InHands(id=id_, webhook_id=webhook_id, account_id=account_id) for id_, webhook_id, account_id in rows]
 
     # --- what became of them --------------------------------------------------------------------------------------
 
@@ -265,6 +270,7 @@ def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) 
             one.tries,
             _status_code(one),
             number,
+            one.attempt.n,
         )
         for one, number in zip(settlements, numbers, strict=True)
     ]

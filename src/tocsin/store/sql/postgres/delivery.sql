@@ -50,18 +50,19 @@ SELECT id FROM delivery WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE;
 
 -- name: settle
 -- Settles what is being sent, and keeps the attempts at it; of one that is named twice the first. What is not being sent
--- leaves no trace. Which were settled. `id = ANY` says again what the join says: so each is looked up, where the planner
+-- leaves no trace, and an attempt that is kept already neither: its outcome may come again, where the first commit's was
+-- unknown, and find the delivery claimed for the next attempt. Which were settled. `id = ANY` says again what the join says: so each is looked up, where the planner
 -- would else go along all that is being sent, the dead rows of what was lately settled among it.
 WITH given AS (
   SELECT DISTINCT ON (delivery_id) * FROM unnest(
-    $1::bigint[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[], $7::bytea[]
-  ) WITH ORDINALITY AS outcome (delivery_id, state, at, tries, status_code, attempt_id, record, place)
+    $1::bigint[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[], $7::bytea[], $8::integer[]
+  ) WITH ORDINALITY AS outcome (delivery_id, state, at, tries, status_code, attempt_id, record, n, place)
   ORDER BY delivery_id, place
 ), settled AS (
   UPDATE delivery AS d SET
     state = given.state, at = given.at, tries = given.tries, status_code = given.status_code,
     attempts = d.attempts + 1, claim_count = 0
-  FROM given WHERE d.id = given.delivery_id AND d.id = ANY ($1) AND d.state = 12
+  FROM given WHERE d.id = given.delivery_id AND d.id = ANY ($1) AND d.state = 12 AND d.attempts = given.n - 1
   RETURNING d.account_id, d.id, given.attempt_id, given.record
 )
 INSERT INTO attempt (account_id, delivery_id, id, record)
@@ -81,6 +82,9 @@ SELECT state FROM delivery WHERE id = $1;
 -- name: release
 UPDATE delivery SET state = prior, claim_count = greatest(claim_count - 1, 0)
 WHERE id = ANY ($1::bigint[]) AND state = 12;
+
+-- name: claimed
+SELECT id, webhook_id, account_id FROM delivery WHERE state = 12;
 
 -- name: release_all
 UPDATE delivery SET state = prior WHERE state = 12;
