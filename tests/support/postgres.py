@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -11,14 +12,14 @@ from tests.support.postgres_server import PostgresServer
 from tocsin.store.postgres import migrate
 
 # Which server the processes that a test starts are to use.
-_VARIABLE = "POSTGRES_OF_TESTS"
+VARIABLE = "POSTGRES_OF_TESTS"
 
 _TEMPLATE = "tocsin_template"
 
 
-def _start() -> str:
-    """Starts a server that ends with this process; the directory of its socket."""
-    server = PostgresServer().start()
+def start(settings: Mapping[str, str] | None = None) -> PostgresServer:
+    """Starts a server that ends with this process."""
+    server = PostgresServer(settings).start()
     owner = os.getpid()
 
     def stop() -> None:
@@ -27,13 +28,13 @@ def _start() -> str:
             server.remove()
 
     atexit.register(stop)
-    return str(server.folder)
+    return server
 
 
 def _server() -> str:
-    if _VARIABLE not in os.environ:
-        os.environ[_VARIABLE] = _start()
-    return os.environ[_VARIABLE]
+    if VARIABLE not in os.environ:
+        os.environ[VARIABLE] = str(start().folder)
+    return os.environ[VARIABLE]
 
 
 def address(name: str) -> str:
