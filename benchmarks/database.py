@@ -22,9 +22,9 @@ class Database:
     """A server of the benchmark's own. What `tests.support.postgres` makes from now on is on it."""
 
     def __init__(self, **settings: str) -> None:
-        directory = postgres.start(**(_SETTINGS | settings))
-        os.environ[postgres.VARIABLE] = directory
-        self.pid = int((Path(directory) / "data" / "postmaster.pid").read_text().split()[0])
+        server = postgres.start({**_SETTINGS, **settings})
+        os.environ[postgres.VARIABLE] = str(server.folder)
+        self.pid = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def cpu_s(self) -> float:
         """Processor time of all its processes so far, those that have ended included."""

@@ -19,7 +19,7 @@ from tocsin import app, config, profiles, serving
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
-from tocsin.engine import departures, dispatcher, ingest, lanes, policy
+from tocsin.engine import departures, dispatcher, ingest, lanes, policy, shares
 from tocsin.engine.filtering import filters
 from tocsin.engine.filtering import text as filter_text
 from tocsin.engine.filtering import tokens as filter_tokens
@@ -111,7 +111,7 @@ _LIMITS: Mapping[str, str] = {
     "all custom headers together": f"{headers._MAX_ALL:,} characters",
     "attempts under way for one webhook, unless it says otherwise": f"{lanes.DEFAULT_MAX_IN_FLIGHT}",
     "attempts under way for one webhook, at most": f"{_bound(webhook_bodies.InFlight)}",
-    "attempts under way for all webhooks": f"{dispatcher.MAX_IN_FLIGHT:,}",
+    "attempts under way for all webhooks": f"{shares.MAX_IN_FLIGHT:,}",
     "`rate_limit`": f"{_bound(webhook_bodies.Rate):,} a second",
     "a mute": f"{_bound(webhook_bodies.Hours)} hours",
     "overlap of two secrets": f"{_bound(webhook_bodies.Overlap):,} s",
@@ -186,11 +186,11 @@ def test_the_rules_of_delivery_have_the_programs_figures() -> None:
         f"At most {lanes.DEFAULT_MAX_IN_FLIGHT} attempts at once",
         f"starts with {lanes.START_IN_FLIGHT},",
         f"down to {lanes.MIN_IN_FLIGHT}.",
-        f"at most half of the server's {dispatcher.MAX_IN_FLIGHT:,} places",
+        f"at most half of the server's {shares.MAX_IN_FLIGHT:,} places",
     ):
         assert sentence in told, sentence
     assert disable.gone_disables
-    assert dispatcher._UNWELL_SHARE == 0.5
+    assert shares.UNWELL_SHARE == 0.5
     promised = page("docs/explanation/promises.md").prose
     assert f"more than {departures.INLINE_DELIVERIES} webhooks" in promised
 

@@ -2,7 +2,6 @@
 takes from the others, whoever sends for whom just now.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -74,9 +73,9 @@ def test_limits_hold_while_shards_move(fleet: Fleet, receiver: LedgerReceiver) -
 
 
 def test_one_account_that_hangs_delays_no_other(fleet: Fleet, receiver: LedgerReceiver) -> None:
-    """It waits at every worker, with more than all of them may have under way; another's events arrive meanwhile."""
+    """At every worker it could have more attempts under way than places; another account is served meanwhile."""
     crowd = fleet.operator.shop("crowd")
-    hanging = [f"/hanging-{n}" for n in range(40)]
+    hanging = [f"/hanging-{n}" for n in range(320)]
     for path in hanging:
         crowd.webhook(receiver.url(path))
         receiver.script(path, Hang())
@@ -85,14 +84,11 @@ def test_one_account_that_hangs_delays_no_other(fleet: Fleet, receiver: LedgerRe
     for path in well:
         other.webhook(receiver.url(path))
     shared_out(fleet.senders)
-    for _ in range(3):
-        crowd.publish_batch([crowd.event() for _ in range(20)])
-    until(lambda: sum(receiver.in_flight(path) for path in hanging) >= 40, "the crowd at its receivers")
-
-    began = time.monotonic()
+    crowd.publish_batch([crowd.event() for _ in range(10)])
+    until(lambda: sum(receiver.in_flight(path) for path in hanging) >= 900, "half of the places taken")
     for _ in range(10):
         other.publish()
     for path in well:
         receiver.wait_for(path, 10)
-    assert time.monotonic() - began < 15, "as long as an attempt that hangs"
-    assert not any(arrival.ok for path in hanging for arrival in receiver.arrivals(path))
+    arrived = sum(len(receiver.arrivals(path)) for path in hanging)
+    assert arrived == sum(receiver.in_flight(path) for path in hanging), "before any of them was given up"

@@ -28,6 +28,7 @@ from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import Target, kept_body, masked, render
 from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import Settler
+from tocsin.engine.shares import Places
 from tocsin.errors import Invalid, NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import (
@@ -97,6 +98,7 @@ class Attempts:
         self,
         *,
         keeper: Keeper,
+        places: Places,
         directory: Directory,
         sender: Door,
         settler: Settler,
@@ -108,9 +110,8 @@ class Attempts:
         retry_scale: float,
         rng: random.Random,
     ) -> None:
-        self.in_flight = 0
-        self.unwell_in_flight = 0  # of them, in lanes that were unwell when they started
         self._keeper = keeper
+        self._places = places
         self._directory = directory
         self._sender = sender
         self._settler = settler
@@ -131,9 +132,7 @@ class Attempts:
     def start(self, lane: Lane, claimed: Claimed, now: Millis) -> None:
         """Sends a claimed delivery of a lane that has room for it."""
         lane.started(now)
-        self.in_flight += 1
-        if lane.unwell:
-            self.unwell_in_flight += 1
+        self._places.take(lane)
         start = _Started(lane, claimed)
         view = self._directory.cached(claimed.account_id)
         if view is None:
@@ -194,10 +193,8 @@ class Attempts:
 
     def _free(self, start: "_Started") -> None:
         """Nothing was sent after all, or nobody will know what became of it."""
-        self.in_flight -= 1
+        self._places.give(start.lane, unwell=start.unwell)
         start.lane.in_flight -= 1
-        if start.unwell:
-            self.unwell_in_flight -= 1
         self._keeper.place_freed()
         if start.share is not None:
             now = self._clock.now_ms()
@@ -211,9 +208,7 @@ class Attempts:
             self._free(start)
             self._keeper.release(lane, claimed)
             return
-        self.in_flight -= 1
-        if start.unwell:
-            self.unwell_in_flight -= 1
+        self._places.give(start.lane, unwell=start.unwell)
         now = self._clock.now_ms()
         target = start.target
         reading: Reading | None

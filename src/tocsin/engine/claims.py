@@ -18,7 +18,7 @@ from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Queued
 from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
 from tocsin.errors import TocsinError, Unavailable
-from tocsin.model import DIGEST_TYPE, DeliveryId, WebhookId
+from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, WebhookId
 from tocsin.store.port import NOTHING_CLAIMED, ClaimAnswer, Claimed, Journal
 from tocsin.telemetry import Metrics
 
@@ -36,9 +36,8 @@ _REST_MS = 250
 class Keeper(Protocol):
     """Who keeps the lanes, and what is in memory."""
 
-    @property
-    def full(self) -> bool:
-        """No more may be held in memory."""
+    def room(self, account_id: AccountId) -> int:
+        """How many more of the account's may be held in memory."""
         ...
 
     async def configure(self, lane: Lane) -> None:
@@ -125,8 +124,8 @@ class Claims:
             await line.wake.wait()
             line.wake.clear()
             while line.lanes:
-                if self._keeper.full or self._keeper.lapsed:
-                    await asyncio.sleep(0.01)  # the places in flight are what is short: they empty the lanes
+                if self._keeper.lapsed:
+                    await asyncio.sleep(0.01)
                     continue
                 try:
                     await self._claim_some(line)
@@ -158,7 +157,7 @@ class Claims:
             # From here on, what is stored for a lane is told by `next_due`.
             due = {lane.webhook_id: lane.next_due for lane in lanes}
             epoch = self._tenure.epoch
-            wants = [(lane.webhook_id, number) for lane in lanes if (number := _wanted(lane, now, epoch))]
+            wants = self._wants(lanes, now, epoch)
             began_s = self._clock.monotonic_s()
             answer = await self._journal.claim(wants, now, epoch) if wants else NOTHING_CLAIMED
             self._metrics.claim_duration_s.observe(self._clock.monotonic_s() - began_s)
@@ -175,6 +174,20 @@ class Claims:
             waits_until = due.get(lane.webhook_id)
             if waits_until is not None:
                 lane.stored(waits_until)
+
+    def _wants(self, lanes: Sequence[Lane], now: Millis, epoch: int) -> list[tuple[WebhookId, int]]:
+        """How many of each, as far as there is room for their accounts."""
+        rooms: dict[AccountId, int] = {}
+        wants = []
+        for lane in lanes:
+            room = rooms.get(lane.account_id)
+            if room is None:
+                room = self._keeper.room(lane.account_id)
+            number = min(_wanted(lane, now, epoch), room)
+            rooms[lane.account_id] = room - number
+            if number:
+                wants.append((lane.webhook_id, number))
+        return wants
 
     async def _take_in(self, lanes: Sequence[Lane], answer: ClaimAnswer) -> None:
         claimed: dict[WebhookId, list[Claimed]] = {lane.webhook_id: [] for lane in lanes}

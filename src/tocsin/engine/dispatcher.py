@@ -11,7 +11,6 @@ import contextlib
 import heapq
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +29,7 @@ from tocsin.engine.lanes import FOREVER, Lane, Rotation
 from tocsin.engine.paces import Paces, Share
 from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import MAX_WAITING, Settler
+from tocsin.engine.shares import Held, Places, Short
 from tocsin.errors import NotFound, ProfileMissing, TocsinError, Unavailable
 from tocsin.ids import IdSource
 from tocsin.model import AccountId, DeliveryId, Webhook, WebhookId
@@ -37,16 +37,6 @@ from tocsin.store.port import Claimed, Journal, LaneFacts
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
-
-# Attempts under way at once, over all webhooks. Each costs a connection and some 100 KB at worst.
-MAX_IN_FLIGHT = 1_000
-
-# Lanes whose receivers are slow or down get at most this share of the places, so that the well ones always have some.
-_UNWELL_SHARE = 0.5
-
-# Claimed deliveries in memory, waiting for room in their lanes: their number, and the bytes of their bodies.
-_MAX_HELD = 8_192
-_MAX_HELD_BYTES = 64 << 20
 
 # Idle lanes that are kept with what was learned of their receivers: some 500 bytes each.
 _MAX_IDLE_LANES = 16_384
@@ -103,8 +93,10 @@ class Dispatcher:
         self._claims = Claims(
             keeper=self, journal=journal, gatherer=gatherer, tenure=tenure, clock=clock, metrics=metrics
         )
+        self._places = Places()
         self._attempts = Attempts(
             keeper=self,
+            places=self._places,
             directory=directory,
             sender=sender,
             settler=settler,
@@ -118,9 +110,9 @@ class Dispatcher:
         )
         self._holdings = Holdings()
         self._rotation = Rotation()
-        self._benched: OrderedDict[WebhookId, Lane] = OrderedDict()  # unwell: they wait for a place of their share
-        self._held = 0
-        self._held_bytes = 0
+        self._benched = Short(self._places.may)  # they could start, but for a place
+        self._held = Held()
+        self._short = Short(lambda lane: self.room(lane.account_id) > 0)  # they could claim, but for memory
         self._timers: list[tuple[Millis, WebhookId]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,14 +146,14 @@ class Dispatcher:
         await self._claims.stop()
         self._close(self._holdings.shards)
         deadline = self._clock.monotonic_s() + drain_s
-        while self._attempts.in_flight and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
+        while self._places.taken and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
             await asyncio.sleep(0.01)
         self._attempts.abandon()
         await self._sender.close()
 
     @property
     def in_flight(self) -> int:
-        return self._attempts.in_flight
+        return self._places.taken
 
     @property
     def lanes(self) -> int:
@@ -171,7 +163,7 @@ class Dispatcher:
     @property
     def held(self) -> int:
         """Claimed deliveries in memory, not sent yet."""
-        return self._held
+        return self._held.number
 
     @property
     def shards(self) -> frozenset[int]:
@@ -234,12 +226,13 @@ class Dispatcher:
         """The epoch has ended: others may send for everything by now. Nothing is known any more, but for the attempts
         under way, whose outcomes will be refused.
         """
+        self._benched.clear()
+        self._short.clear()
         for lane in self._holdings.forget():
             while lane.queue:
                 self._unhold(lane)
         self._settler.held.clear()
         self._rotation = Rotation()
-        self._benched.clear()
         self._timers.clear()
         self._claims.forget()
 
@@ -290,7 +283,8 @@ class Dispatcher:
     def _rest(self, lane: Lane) -> None:
         """Nothing more is begun for it."""
         self._rotation.remove(lane)
-        self._benched.pop(lane.webhook_id, None)
+        self._benched.discard(lane)
+        self._short.discard(lane)
         self.give_back(lane)
         if lane.share is not None:
             lane.share.leave()
@@ -309,12 +303,7 @@ class Dispatcher:
             if not self._holdings.holds(shard):
                 return False
             lane = self._holdings.lane(webhook.id, webhook.account_id, shard, self._tenure.epoch)
-        if (
-            self._held >= _MAX_HELD
-            or self._held_bytes >= _MAX_HELD_BYTES
-            or self._settler.waiting >= MAX_WAITING
-            or self.lapsed
-        ):
+        if not self._held.room(webhook.account_id) or self._settler.waiting >= MAX_WAITING or self.lapsed:
             return False
         if not lane.configured:
             self._take_over(lane, hook)
@@ -338,7 +327,7 @@ class Dispatcher:
             and not lane.unwell
             and lane.open
             and not self._rotation
-            and self._attempts.in_flight < MAX_IN_FLIGHT
+            and self._places.may(lane)
             and not self.lapsed
             and lane.may_start(now)
         ):
@@ -510,13 +499,13 @@ class Dispatcher:
     def hold(self, lane: Lane, claimed: Claimed) -> None:
         self._settler.held.add(claimed.id)
         lane.queue.append(claimed)
-        self._held += 1
-        self._held_bytes += len(claimed.data)
+        self._held.take(lane.account_id, len(claimed.data))
 
     def _unhold(self, lane: Lane) -> Claimed:
         claimed = lane.queue.popleft()
-        self._held -= 1
-        self._held_bytes -= len(claimed.data)
+        self._held.give(lane.account_id, len(claimed.data))
+        if self._short and (short := self._short.next()) is not None:
+            self._claims.want(short)
         return claimed
 
     def give_back(self, lane: Lane) -> None:
@@ -546,9 +535,15 @@ class Dispatcher:
             if lane.next_due > now or lane.claims_from > now:
                 self.wake_at(lane, max(lane.next_due, lane.claims_from))
             elif lane.wanted(now):
-                self._claims.want(lane)
+                self._want(lane)
         elif lane.next_start_ms and lane.next_start_ms <= now:
             lane.next_start_ms = 0.0
+
+    def _want(self, lane: Lane) -> None:
+        if self._held.room(lane.account_id):
+            self._claims.want(lane)
+        else:
+            self._short.add(lane)
 
     def _take_turns(self, lane: Lane, share: Share, now: Millis) -> None:
         """Looks at what a lane can start that keeps a pace with others, and then at those who are next."""
@@ -627,10 +622,9 @@ class Dispatcher:
         """The lease has run out: nothing is begun until a beat is answered, for others may have taken over."""
         return self._clock.monotonic_s() > self._tenure.until_s
 
-    @property
-    def full(self) -> bool:
-        """No more may be held in memory."""
-        return self._held >= _MAX_HELD or self._held_bytes >= _MAX_HELD_BYTES
+    def room(self, account_id: AccountId) -> int:
+        """How many more of the account's may be held in memory."""
+        return self._held.room(account_id)
 
     async def configure(self, lane: Lane) -> None:
         """Reads the settings of a lane that was taken over with its backlog."""
@@ -677,13 +671,13 @@ class Dispatcher:
 
     def _start_in_turn(self, now: Millis) -> None:
         rotation = self._rotation
-        while rotation and self._attempts.in_flight < MAX_IN_FLIGHT:
+        while rotation and self._places.free:
             lane = rotation.next()
             if not lane.queue or not lane.may_start(now):
                 self.schedule(lane, now)
                 continue
-            if lane.unwell and self._attempts.unwell_in_flight >= MAX_IN_FLIGHT * _UNWELL_SHARE:
-                self._benched[lane.webhook_id] = lane
+            if not self._places.may(lane):
+                self._benched.add(lane)
                 if lane.share is not None:
                     lane.share.leave()
                     self._call_next(now)
@@ -692,9 +686,8 @@ class Dispatcher:
             self.schedule(lane, now)
 
     def place_freed(self) -> None:
-        """One attempt less is under way: a lane that waited for a place of the unwell ones' share may have it."""
-        if self._benched and self._attempts.unwell_in_flight < MAX_IN_FLIGHT * _UNWELL_SHARE:
-            _, lane = self._benched.popitem(last=False)
+        """One attempt less is under way: a lane that waited for a place may have it."""
+        if self._benched and (lane := self._benched.next()) is not None:
             self._rotation.add(lane)
 
     def ended(self, lane: Lane, now: Millis) -> None:

@@ -11,6 +11,16 @@ from collections.abc import Callable
 from tocsin.engine.lanes import Lane
 from tocsin.model import AccountId, WebhookId
 
+# Attempts under way at once, over all webhooks. Each costs a connection and some 100 KB at worst.
+MAX_IN_FLIGHT = 1_000
+
+# Lanes whose receivers are slow or down get at most this share of the places, so that the well ones always have some.
+UNWELL_SHARE = 0.5
+
+# Claimed deliveries in memory, waiting for room in their lanes: their number, and the bytes of their bodies.
+_MAX_HELD = 8_192
+_MAX_HELD_BYTES = 64 << 20
+
 # Accounts that are asked, when something was given back, whether that is enough for one of their lanes. Nearly always
 # the first one may; where it may not, the next time goes on with those behind it.
 _ASKED = 16
@@ -41,11 +51,70 @@ class Shares:
 
     def give(self, account_id: AccountId, n: int = 1) -> None:
         self.taken -= n
-        left = self._by_account[account_id] - n
+        left = self._by_account.get(account_id, 0) - n
         if left:
             self._by_account[account_id] = left
         else:
-            del self._by_account[account_id]
+            self._by_account.pop(account_id, None)
+
+
+class Places:
+    """For attempts under way."""
+
+    __slots__ = ("_all", "_unwell")
+
+    def __init__(self) -> None:
+        self._all = Shares(MAX_IN_FLIGHT)
+        self._unwell = Shares(round(MAX_IN_FLIGHT * UNWELL_SHARE))
+
+    @property
+    def taken(self) -> int:
+        return self._all.taken
+
+    @property
+    def free(self) -> bool:
+        return self._all.free
+
+    def may(self, lane: Lane) -> bool:
+        """Whether there is one for the lane now."""
+        return self._all.room(lane.account_id) > 0 and (not lane.unwell or self._unwell.room(lane.account_id) > 0)
+
+    def take(self, lane: Lane) -> None:
+        self._all.take(lane.account_id)
+        if lane.unwell:
+            self._unwell.take(lane.account_id)
+
+    def give(self, lane: Lane, *, unwell: bool) -> None:
+        """`unwell`: whether the lane was when it took the place."""
+        self._all.give(lane.account_id)
+        if unwell:
+            self._unwell.give(lane.account_id)
+
+
+class Held:
+    """Claimed deliveries in memory."""
+
+    __slots__ = ("_bytes", "_numbers")
+
+    def __init__(self) -> None:
+        self._numbers = Shares(_MAX_HELD)
+        self._bytes = Shares(_MAX_HELD_BYTES)
+
+    @property
+    def number(self) -> int:
+        return self._numbers.taken
+
+    def room(self, account_id: AccountId) -> int:
+        """How many more the account may hold; of whatever size, if its bodies are not too large already."""
+        return self._numbers.room(account_id) if self._bytes.room(account_id) else 0
+
+    def take(self, account_id: AccountId, size: int) -> None:
+        self._numbers.take(account_id)
+        self._bytes.take(account_id, size)
+
+    def give(self, account_id: AccountId, size: int) -> None:
+        self._numbers.give(account_id)
+        self._bytes.give(account_id, size)
 
 
 class Short:
