@@ -459,6 +459,10 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
         "What happened could not be told to other processes; they find out by looking.", {"lines": "how many", **_WHY}
     ),
     "look_waits": LogSpec("The store could not be looked through for what waits; tried again.", _WHY),
+    "partitions_wait": LogSpec(
+        "Others were using a log while its next weeks were to be made; tried again later.",
+        {"table": "which log", **_WHY},
+    ),
     "purge_waits": LogSpec("Retention could not remove what is old; tried again later.", _WHY),
     "purged": LogSpec(
         "Retention removed what was old.",

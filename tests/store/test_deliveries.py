@@ -141,7 +141,9 @@ async def test_a_settled_delivery_ends_once(world: World):
     await world.settle(world.settlement(id_))
     ended = world.now
     world.clock.advance(3)
-    await world.settle(world.settlement(id_, DeliveryState.FAILED, n=2), world.settlement(world.ids.next()))
+    unknown = world.ids.next()
+    late = world.settlement(id_, DeliveryState.FAILED, n=2), world.settlement(unknown)
+    assert await world.store.journal.settle(late, world.epoch) == [id_, unknown]
     delivery = await world.store.records.delivery(account.id, id_)
     assert delivery is not None
     assert (delivery.state, delivery.attempts, delivery.status_code) == (DeliveryState.SUCCEEDED, 1, 200)
@@ -155,7 +157,8 @@ async def test_a_settlement_given_twice_counts_once(world: World):
     account = await world.account()
     webhook = await world.webhook(account)
     one, other = [(await world.accept(account, webhook, claimed=True)).deliveries[0].id for _ in range(2)]
-    await world.settle(world.settlement(one), world.settlement(one), world.settlement(other))
+    twice = world.settlement(one), world.settlement(one), world.settlement(other)
+    assert not await world.store.journal.settle(twice, world.epoch)
     for id_ in (one, other):
         delivery = await world.store.records.delivery(account.id, id_)
         assert delivery is not None

@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 
 from tests.support.postgres_server import PostgresServer
-from tocsin.store.postgres import migrate
+from tocsin.clock import ManualClock
+from tocsin.store.postgres import open_postgres
 
 # Which server the processes that a test starts are to use.
 VARIABLE = "POSTGRES_OF_TESTS"
@@ -54,7 +55,7 @@ async def database(directory: Path) -> str:
         known = {row[0] for row in await admin.fetch("SELECT datname FROM pg_database")}
         if _TEMPLATE not in known:
             await admin.execute(f"CREATE DATABASE {_TEMPLATE}")
-            await migrate(address(_TEMPLATE))
+            await (await open_postgres(address(_TEMPLATE), clock=ManualClock())).close()
         if name not in known:
             await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     finally:

@@ -45,8 +45,8 @@ async def held_up(connection: Any, call: Coroutine[Any, Any, T]) -> asyncio.Task
 
 
 async def erase(connection: Any, event_id: int) -> None:
-    """As an erasure does it: the deliveries held, the event emptied."""
-    await connection.fetch("SELECT id FROM delivery WHERE event_id = $1 FOR UPDATE", event_id)
+    """As an erasure does it: what has not ended held, the event emptied."""
+    await connection.fetch("SELECT id FROM delivery_live WHERE event_id = $1 FOR UPDATE", event_id)
     await connection.execute("UPDATE event SET data = NULL, visitor_id = NULL WHERE id = $1", event_id)
 
 
@@ -58,7 +58,9 @@ async def test_a_burial_waits_for_what_is_being_committed(world: World):
     id_ = event.deliveries[0].id
     async with another(world) as former:
         await former.fetch(statements("node")["own"], world.epoch)
-        await former.execute("UPDATE delivery SET state = 12, prior = 10, claim_count = 1 WHERE id = $1", id_)
+        await former.execute(
+            "UPDATE delivery_live SET state = 12, claimed_by = $2, claim_count = 1 WHERE id = $1", id_, world.epoch
+        )
         task = await held_up(former, joined(world.store, world.now))
         await former.execute("COMMIT")
         assert await task == world.epoch + 1
@@ -94,7 +96,7 @@ async def test_what_is_cancelled_meanwhile_is_not_claimed(world: World):
     webhook = await world.webhook(account)
     first, second = [(await world.accept(account, webhook)).deliveries[0].id for _ in range(2)]
     async with another(world) as other:
-        await other.execute("UPDATE delivery SET state = 22 WHERE id = $1", first)
+        await other.execute(statements("delivery")["cancel"], first, account.id, world.now)
         task = await held_up(other, world.claim(webhook))
         await other.execute("COMMIT")
         assert [one.id for one in await task] == [second]

@@ -183,14 +183,25 @@ class Journal(Protocol):
         """
         ...
 
-    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None: ...
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
+        """Writes what became of deliveries, of one that is named twice the first.
+
+        Returns:
+            The deliveries whose outcome was refused, because the owner of `epoch` is not sending them any more: nothing
+            of it was written.
+        """
+        ...
 
     async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
-        """Writes a manual attempt: on `SUCCEEDED` the delivery ends so; otherwise it is put back as it was."""
+        """Writes a manual attempt: on `SUCCEEDED` the delivery ends so; otherwise it is put back as it was. Refused as
+        by `settle`; the state tells.
+        """
         ...
 
     async def release(self, delivery_ids: Sequence[DeliveryId], epoch: int) -> None:
-        """Gives claimed deliveries back unsent: they wait again, with the due time they had."""
+        """Gives claimed deliveries back unsent: they wait again, with the due time they had. Those that the owner of
+        `epoch` is not sending stay as they are.
+        """
         ...
 
     async def claimed(self, epoch: int) -> Sequence[InHands]:

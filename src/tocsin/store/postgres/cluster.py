@@ -18,6 +18,7 @@ from tocsin.store.postgres.database import Pool
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import WritingDatabase, alone
 
+_DELIVERY = statements("delivery")
 _NODE = statements("node")
 
 log = logging.getLogger(__name__)
@@ -167,5 +168,5 @@ async def _end(db: WritingDatabase, epoch: int) -> None:
     row = await db.row(_NODE["end"], epoch)
     if row is not None:
         await db.change(_NODE["keep_number"], *row)
-        await db.change(_NODE["release_of_shards"], epoch)
+        await db.change(_DELIVERY["release_of"], epoch)
         await db.change(_NODE["give_all"], epoch)

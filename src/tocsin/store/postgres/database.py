@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -114,6 +114,16 @@ class Database:
 def columns(rows: Sequence[Sequence[Any]], n: int) -> list[list[Any]]:
     """Rows of `n` values as `n` lists: what ``unnest($1::…[], …)`` takes."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(n)]
+
+
+def bounds(ids: Iterable[int]) -> tuple[int, int]:
+    """The least and the greatest of some ids: what ``… BETWEEN`` takes.
+
+    A statement that joins a partitioned table is planned for every one of its partitions, some 70 µs each, but for
+    those that such bounds leave out.
+    """
+    known = list(ids)
+    return min(known), max(known)
 
 
 def in_range(number: int) -> bool:

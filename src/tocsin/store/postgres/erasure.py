@@ -97,7 +97,8 @@ class PostgresErasure:
 
 async def _empty(db: WritingDatabase, *, account_id: int, ids: Sequence[int], now: Millis) -> tuple[int, int, int]:
     """How many deliveries were cancelled, attempts emptied, and digests changed."""
-    deliveries = [id_ for (id_,) in await db.rows(_ERASURE["lock_deliveries"], account_id, ids)]
+    await db.rows(_ERASURE["lock_deliveries"], account_id, ids)
+    deliveries = [id_ for (id_,) in await db.rows(_ERASURE["deliveries"], account_id, ids)]
     cancelled = emptied = 0
     digests: list[int] = []
     if deliveries:

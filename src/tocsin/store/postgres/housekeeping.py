@@ -6,6 +6,7 @@ from tocsin.clock import Millis
 from tocsin.store.port import Condition, Purged
 from tocsin.store.postgres.conditions import conditions
 from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.partitions import lay_out
 from tocsin.store.postgres.purge import purge
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
@@ -13,15 +14,23 @@ from tocsin.store.postgres.writer import Writer, WritingDatabase
 _HOUSEKEEPING = statements("housekeeping")
 _META = statements("meta")
 
+# How often it is seen to that the next weeks of the logs are there. They are made two weeks ahead.
+_LOOK_MS = 3_600_000
+
 
 class PostgresHousekeeping:
     def __init__(self, writer: Writer, pool: Pool) -> None:
         self._writer = writer
         self._pool = pool
+        self._look_at = 0
 
     async def purge(
         self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
     ) -> Purged:
+        if now >= self._look_at:
+            async with self._pool.connection() as connection:
+                whole = await lay_out(connection, now)
+            self._look_at = now + (_LOOK_MS if whole else 0)
         return await purge(
             self._writer,
             bodies_before=bodies_before,

@@ -14,7 +14,7 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.store.port import Purged
-from tocsin.store.postgres.database import columns
+from tocsin.store.postgres.database import bounds, columns
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 
@@ -94,7 +94,7 @@ async def _bodies(db: WritingDatabase, before: Millis, limit: int) -> int:
     after = await _place(db, "kept_bodies")
     kept = await db.rows(_PURGE["kept_bodies"], after, limit)
     if ended := [(account_id, id_) for account_id, id_, is_open in kept if not is_open]:
-        taken += await db.change(_PURGE["take_bodies"], *columns(ended, 2))
+        taken += await db.change(_PURGE["take_bodies"], *columns(ended, 2), *_between(ended))
         await db.change(_PURGE["unkeep_bodies"], [id_ for _, id_ in ended])
     if kept or after:
         await _set_place(db, "kept_bodies", kept[-1][1] if len(kept) == limit else 0)
@@ -102,7 +102,7 @@ async def _bodies(db: WritingDatabase, before: Millis, limit: int) -> int:
     rows = await db.rows(_PURGE["bodies"], await _place(db, "bodies"), first_at(before), limit)
     if rows:
         if ended := [(account_id, id_) for account_id, id_, is_open in rows if not is_open]:
-            taken += await db.change(_PURGE["take_bodies"], *columns(ended, 2))
+            taken += await db.change(_PURGE["take_bodies"], *columns(ended, 2), *_between(ended))
         if still := [(account_id, id_) for account_id, id_, is_open in rows if is_open]:
             await db.change(_PURGE["keep_bodies"], *columns(still, 2))
         await _set_place(db, "bodies", rows[-1][1])
@@ -118,18 +118,25 @@ async def _deliveries(db: WritingDatabase, before: Millis, limit: int) -> tuple[
     rows = await db.rows(_PURGE["deliveries"], after, first_at(before), before, limit)
     if rows or after:
         await _set_place(db, "deliveries", rows[-1][1] if len(rows) == limit else 0)
-    return await _delete_deliveries(
-        db, "delete_deliveries", [(account_id, id_) for account_id, id_, has_ended in rows if has_ended]
-    )
+    return await _delete_deliveries(db, [(account_id, id_) for account_id, id_, is_over in rows if is_over])
 
 
-async def _delete_deliveries(db: WritingDatabase, statement: str, which: Pairs) -> tuple[int, int]:
-    """How many of them, and of their attempts, were deleted."""
-    gone = [tuple(row) for row in await db.rows(_PURGE[statement], *columns(which, 2))] if which else []
+async def _delete_deliveries(db: WritingDatabase, which: Pairs, *, live: bool = False) -> tuple[int, int]:
+    """How many of them, and of their attempts, were deleted. `live`: also those that have not ended."""
+    if not which:
+        return 0, 0
+    rows = await db.rows(_PURGE["delete_deliveries"], *columns(which, 2), *_between(which))
+    if live:
+        rows += await db.rows(_PURGE["delete_live_deliveries"], *columns(which, 2))
+    gone = [(account_id, id_) for account_id, id_ in rows]
     if not gone:
         return 0, 0
     await db.change(_PURGE["delete_digests"], [id_ for _, id_ in gone])
-    return len(gone), await db.change(_PURGE["delete_attempts"], *columns(gone, 2))
+    return len(gone), await db.change(_PURGE["delete_attempts"], *columns(gone, 2), *_between(gone))
+
+
+def _between(which: Pairs) -> tuple[int, int]:
+    return bounds(id_ for _, id_ in which)
 
 
 async def _windows(db: WritingDatabase, now: Millis, limit: int) -> None:
@@ -155,7 +162,7 @@ async def _delete_events(db: WritingDatabase, which: Pairs) -> int:
     ids = [id_ for _, id_ in which]
     await db.change(_PURGE["unkeep_bodies"], ids)
     await db.change(_PURGE["delete_fan_outs"], ids)
-    return await db.change(_PURGE["delete_events"], *columns(which, 2))
+    return await db.change(_PURGE["delete_events"], *columns(which, 2), *_between(which))
 
 
 async def _activity_bodies(db: WritingDatabase, before: Millis, limit: int) -> int:
@@ -163,7 +170,8 @@ async def _activity_bodies(db: WritingDatabase, before: Millis, limit: int) -> i
     if not rows:
         return 0
     await _set_place(db, "activities", rows[-1][1])
-    return await db.change(_PURGE["take_activity_bodies"], *columns(rows, 2))
+    which = [(account_id, id_) for account_id, id_ in rows]
+    return await db.change(_PURGE["take_activity_bodies"], *columns(which, 2), *_between(which))
 
 
 async def _activities(db: WritingDatabase, before: Millis, limit: int) -> int:
@@ -176,7 +184,8 @@ async def _delete_activities(db: WritingDatabase, rows: Sequence[Sequence[Any]])
         return 0
     if names := [(account_id, name, id_) for account_id, id_, name in rows if name is not None]:
         await db.change(_PURGE["delete_names"], *columns(names, 3))
-    return await db.change(_PURGE["delete_activities"], *columns([row[:2] for row in map(tuple, rows)], 2))
+    which = [(account_id, id_) for account_id, id_, _ in rows]
+    return await db.change(_PURGE["delete_activities"], *columns(which, 2), *_between(which))
 
 
 async def _expired(db: WritingDatabase, now: Millis, limit: int) -> int:
@@ -214,7 +223,7 @@ async def _removed_account(db: WritingDatabase, now: Millis, limit: int) -> Purg
 async def _journal_of(db: WritingDatabase, account_id: int, limit: int) -> Purged:
     """Deletes some of an account's rows; nothing where none is left."""
     which = [tuple(row) for row in await db.rows(_PURGE["deliveries_of_account"], account_id, limit)]
-    deliveries, attempts = await _delete_deliveries(db, "delete_any_deliveries", which)
+    deliveries, attempts = await _delete_deliveries(db, which, live=True)
     if deliveries:
         return Purged(deliveries=deliveries, attempts=attempts)
     if dedupe := await db.change(_PURGE["dedupe_of_account"], account_id, limit):

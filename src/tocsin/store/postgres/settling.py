@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tocsin.model import Attempt, DeliveryState
+from tocsin.model import Attempt, DeliveryId, DeliveryState
 from tocsin.store.port import Settlement
-from tocsin.store.postgres.database import Database, columns
+from tocsin.store.postgres.database import Database, bounds, columns
 from tocsin.store.postgres.digests import keep_messages
 from tocsin.store.postgres.rows import CODES, encode_attempt
 from tocsin.store.postgres.statements import statements
@@ -17,13 +17,28 @@ _DELIVERY = statements("delivery")
 _DIGEST = statements("digest")
 
 
-async def settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:
-    """Settles what is being sent; an outcome of anything else is a stale one and leaves no trace."""
+async def settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
+    """Settles what the node is sending, of one that is named twice the first. An outcome of anything else is a stale
+    one and leaves no trace; which were stale.
+    """
     await db.own(epoch)
-    if not settlements:
-        return
-    settlements = await spare_erased(db, settlements)
-    rows = [
+    first = {one.delivery_id: one for one in reversed(settlements)}
+    fresh = await spare_erased(db, list(reversed(first.values())))
+    settled: set[int] = set()
+    for statement, which in (
+        ("settle", [one for one in fresh if one.due_at is None]),
+        ("settle_waiting", [one for one in fresh if one.due_at is not None]),
+    ):
+        if which:
+            rows = await db.rows(_DELIVERY[statement], *columns(_rows(which), 8), epoch)
+            settled.update(id_ for (id_,) in rows)
+    if named := [one for one in fresh if one.message is not None and one.delivery_id in settled]:
+        await keep_messages(db, named)
+    return [id_ for id_ in first if id_ not in settled]
+
+
+def _rows(settlements: Sequence[Settlement]) -> Sequence[tuple[object, ...]]:
+    return [
         (
             one.delivery_id,
             CODES[one.state],
@@ -36,19 +51,17 @@ async def settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: 
         )
         for one in settlements
     ]
-    settled = {id_ for (id_,) in await db.rows(_DELIVERY["settle"], *columns(rows, 8))}
-    if named := [one for one in settlements if one.message is not None and one.delivery_id in settled]:
-        await keep_messages(db, named)
 
 
-async def settle_manual(db: Database, settlement: Settlement) -> None:
+async def settle_manual(db: Database, settlement: Settlement, epoch: int) -> None:
     """As `settle`, of a manual attempt: on success the delivery ends, otherwise it is put back as it was."""
     delivery_id = settlement.delivery_id
     ok = settlement.state is DeliveryState.SUCCEEDED
-    status_code = settlement.attempt.outcome.status_code
-    account_id = await db.value(_DELIVERY["settle_manual"], delivery_id, ok, settlement.settled_at, status_code)
+    attempt = (await spare_erased(db, [settlement]))[0].attempt
+    account_id = await db.value(
+        _DELIVERY["settle_manual"], delivery_id, ok, settlement.settled_at, attempt.outcome.status_code, epoch
+    )
     if account_id is not None:
-        attempt = (await spare_erased(db, [settlement]))[0].attempt
         await db.change(_ATTEMPT["insert"], account_id, delivery_id, attempt.id, encode_attempt(attempt))
         if settlement.message is not None:
             await keep_messages(db, [settlement])
@@ -63,8 +76,11 @@ async def spare_erased(db: Database, settlements: Sequence[Settlement]) -> Seque
     keeping = sorted({one.delivery_id for one in settlements if one.attempt.request_body is not None})
     if not keeping:
         return settlements
-    await db.rows(_DELIVERY["lock"], keeping)
-    found = {id_ for (id_,) in await db.rows(_DIGEST["to_bare"], keeping)}
+    live = [tuple(row[:3]) for row in map(tuple, await db.rows(_DELIVERY["lock"], keeping))]
+    if not live:
+        return settlements
+    between = bounds(event_id for _, _, event_id in live)
+    found = {id_ for (id_,) in await db.rows(_DIGEST["to_bare"], *columns(live, 3), *between)}
     if not found:
         return settlements
     await db.change(_DIGEST["scrubbed"], list(found))

@@ -3,7 +3,7 @@
 from tocsin.clock import Clock
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.port import SchemaStatus
-from tocsin.store.postgres import migrations
+from tocsin.store.postgres import migrations, partitions
 from tocsin.store.postgres.accounts import PostgresAccounts, PostgresKeys
 from tocsin.store.postgres.cluster import PostgresCluster
 from tocsin.store.postgres.database import Address, Pool
@@ -67,12 +67,13 @@ class PostgresStore:
 async def open_postgres(
     url: str,
     *,
-    clock: Clock,  # noqa: ARG001 - the store takes every instant as an argument
+    clock: Clock,
     readonly: bool = False,
 ) -> PostgresStore:
     """Opens the database and brings its schema up to date.
 
     Args:
+        clock: says which weeks of the logs come next; otherwise the store takes every instant as an argument.
         readonly: looks beside running servers: nothing is migrated, every write is refused.
 
     Raises:
@@ -90,6 +91,7 @@ async def open_postgres(
                 )
         else:
             await migrations.apply(connection, address.shown)
+            await partitions.lay_out(connection, clock.now_ms())
     finally:
         await connection.close()
     pool = Pool(address, readonly=readonly)

@@ -22,7 +22,7 @@ from tocsin.store.port import (
     Unstorable,
 )
 from tocsin.store.postgres.accounts import record
-from tocsin.store.postgres.database import Database, Pool, Row, columns, in_range
+from tocsin.store.postgres.database import Database, Pool, Row, bounds, columns, in_range
 from tocsin.store.postgres.errors import CONTENTION, translate
 from tocsin.store.postgres.ingest import config_versions, write_events
 from tocsin.store.postgres.rows import BEYOND
@@ -132,13 +132,14 @@ async def _read(asks: Sequence[TriggerAsk], now: Millis, db: Database) -> list[T
     values: dict[tuple[int, bytes], bytes] = {}
     known: dict[tuple[int, str], KnownActivity] = {}
     due: dict[tuple[int, str], Millis] = {}
-    for what, account_id, name, number, one, two in rows:
+    results = await _results(db, [(row[1], row[3]) for row in rows if row[0] == _KNOWN])
+    for what, account_id, name, number, value in rows:
         if what == _LIVES:
             versions[account_id] = number
         elif what == _VALUE:
-            values[account_id, name] = one
-        elif what == _KNOWN:
-            known[account_id, name.decode()] = KnownActivity(id=number, digest=one, result=two)
+            values[account_id, name] = value
+        elif what == _KNOWN and number in results:
+            known[account_id, name.decode()] = results[number]
         elif what == _TIMER:
             due[account_id, name.decode()] = number
     return [
@@ -152,6 +153,14 @@ async def _read(asks: Sequence[TriggerAsk], now: Millis, db: Database) -> list[T
         else None
         for ask in asks
     ]
+
+
+async def _results(db: Database, which: Sequence[tuple[int, int]]) -> Mapping[int, KnownActivity]:
+    """Of (account, activity)."""
+    if not which:
+        return {}
+    rows = await db.rows(_TRIGGER["results"], *columns(which, 2), *bounds(id_ for _, id_ in which))
+    return {id_: KnownActivity(id=id_, digest=digest, result=result) for id_, digest, result in rows}
 
 
 # === writing ======================================================================================================
@@ -205,7 +214,7 @@ async def write_triggers(db: WritingDatabase, writes: Sequence[TriggerWrite], ep
         answers[i] = Stale()
 
     async def write_those(which: Sequence[int]) -> None:
-        await _write(db, [writes[i] for i in which])
+        await _write(db, [writes[i] for i in which], epoch)
 
     def refuse(i: int, reason: str) -> None:
         answers[i] = Unstorable(reason=reason)
@@ -245,14 +254,14 @@ async def _rise(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> set[int]
     return {account_id for (account_id,) in await db.rows(_TRIGGER["rise"], *columns(rows, 2))}
 
 
-async def _write(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> None:
+async def _write(db: WritingDatabase, writes: Sequence[TriggerWrite], epoch: int) -> None:
     await _write_activities(db, writes)
     await _write_state(db, writes)
     await _write_timers(db, writes)
     events = [event for write in writes for event in write.events]
     if events:
         answers: list[Ingested] = [_ACCEPTED] * len(events)
-        await write_events(db, events, range(len(events)), answers)
+        await write_events(db, events, range(len(events)), answers, epoch)
         if any(not isinstance(answer, Accepted) for answer in answers):
             raise _Refused("an event's external_id is that of an earlier event")
     for write in writes:

@@ -134,7 +134,7 @@ class PostgresWebhooks:
             if notice is not None:
                 await put_notice(db, notice)
             if announcement is not None:
-                await write_events(db, [announcement], [0], [Accepted()])
+                await write_events(db, [announcement], [0], [Accepted()], None)
             return await _replace(db, _edited(before, edit, change), change)
 
         return await self._writer.together(write, fenced=True)

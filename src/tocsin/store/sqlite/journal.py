@@ -126,9 +126,9 @@ class SqliteJournal:
 
     # --- what became of them --------------------------------------------------------------------------------------
 
-    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None:
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
         rows = 2 * len(settlements)
-        await self._writer.do(lambda db: _settle(db, settlements, epoch), rows=rows, fenced=False)
+        return await self._writer.do(lambda db: _settle(db, settlements, epoch), rows=rows, fenced=False)
 
     async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
         delivery_id = settlement.delivery_id
@@ -253,11 +253,11 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[S
     return as_digests(db, claimed), erased
 
 
-def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:
-    """Settles what is being sent; an outcome of anything else is a stale one and leaves no trace."""
+def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
+    """Settles what is being sent; an outcome of anything else is a stale one and leaves no trace. Which were stale."""
     db.own(epoch)
     if not settlements:
-        return
+        return ()
     settlements = spare_erased(db, settlements)
     numbers = db.attempt_numbers(len(settlements))
     again = [one.delivery_id for one in settlements if one.attempt.n > 1]
@@ -278,13 +278,17 @@ def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) 
         (number, one.delivery_id, before.get(one.delivery_id), encode_attempt(one.attempt))
         for one, number in zip(settlements, numbers, strict=True)
     ]
+    refused: Sequence[DeliveryId] = ()
     if db.change_rows(_DELIVERY, "settle", updates) != len(updates):
         ids = many([one.delivery_id for one in settlements])
         newest = {number for (number,) in db.rows(_DELIVERY["settled"], (ids,))}
         attempts = [attempt for attempt in attempts if attempt[0] in newest]
+        settled = {delivery_id for _, delivery_id, *_ in attempts}
+        refused = list(dict.fromkeys(one.delivery_id for one in settlements if one.delivery_id not in settled))
     db.change_rows(_ATTEMPT, "insert", attempts)
-    if named := [one for one in settlements if one.message is not None]:
+    if named := [one for one in settlements if one.message is not None and one.delivery_id not in refused]:
         keep_messages(db, named)
+    return refused
 
 
 def _last_attempts(db: Database, ids: Sequence[int]) -> dict[int, int | None]:

@@ -76,11 +76,5 @@ UPDATE shard SET epoch = NULL WHERE epoch = $1 AND id = ANY ($2::smallint[]);
 -- name: give_all
 UPDATE shard SET epoch = NULL WHERE epoch = $1;
 
--- name: release_of_shards
--- What it had claimed waits again.
-UPDATE delivery AS d SET state = d.prior
-FROM webhook AS w JOIN shard AS s ON s.id = w.shard AND (s.epoch = $1 OR s.epoch IS NULL)
-WHERE d.state = 12 AND w.id = d.webhook_id;
-
 -- name: stored_now
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;

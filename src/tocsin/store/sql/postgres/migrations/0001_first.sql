@@ -147,6 +147,11 @@ CREATE INDEX audit_account ON audit (account_id, id);
 
 -- === what happens ====================================================================================================
 
+-- Logs are partitioned by the id that leads in time, a week each: retention drops weeks, and what is asked of lately looks
+-- at the latest only. Here each has one partition, of everything; store/postgres/partitions.py takes it apart. There is no
+-- DEFAULT: without one the partitions are known to follow each other. Settings of storage are the partitions' own, and
+-- stand there too.
+
 -- Lists of an account's events go by the primary key. Rows are written once; what changes them is a digest's growth,
 -- retention and erasure.
 CREATE TABLE event (
@@ -163,12 +168,8 @@ CREATE TABLE event (
   digest         bytea, -- with an external id: of what makes two events the same content
   data           bytea, -- NULL: retention or an erasure took it
   PRIMARY KEY (account_id, id)
-) WITH (
-  -- Hundreds of millions of rows that only come: a fifth of them, the default, would be millions of pages to look at at
-  -- once. In steps of so many rows vacuuming keeps the visibility map fresh and never has long to do.
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000,
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
-);
+) PARTITION BY RANGE (id);
+CREATE TABLE event_beyond PARTITION OF event FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
 -- Retention goes through all accounts by time. Grows at its end only.
 CREATE INDEX event_id ON event (id);
@@ -176,49 +177,89 @@ CREATE INDEX event_id ON event (id);
 -- Erasure of a visitor; only events that name one.
 CREATE INDEX event_visitor ON event (account_id, visitor_id, id) WHERE visitor_id IS NOT NULL;
 
--- state: 10 pending, 11 retrying, 12 sending, 20 succeeded, 21 failed, 22 cancelled, 23 digested. Lists of an account's
--- deliveries go by the primary key.
-CREATE TABLE delivery (
+-- What has not ended: all that is claimed and due, and nothing else, so that it stays as small as the work that is left,
+-- whatever the logs hold. state: 10 pending, 11 retrying, 12 sending.
+CREATE TABLE delivery_live (
+  account_id  bigint   NOT NULL,
+  id          bigint   NOT NULL,
+  event_id    bigint   NOT NULL,
+  webhook_id  bigint   NOT NULL,
+  replay_id   bigint,
+  at          bigint   NOT NULL, -- when due; of one that had ended and is sent anew by hand: when it had ended
+  claimed_by  bigint, -- the epoch of the node that is sending it
+  attempts    integer  NOT NULL DEFAULT 0,
+  tries       integer  NOT NULL DEFAULT 0,
+  claim_count integer  NOT NULL,
+  status_code integer, -- of the last attempt; NULL: none came
+  state       smallint NOT NULL,
+  prior       smallint NOT NULL DEFAULT 10, -- while sending: what it goes back to; from 20 on: into the log
+  PRIMARY KEY (account_id, id),
+  CHECK (state < 20), -- lists of what has ended pass this table over by it
+  CHECK ((state = 12) = (claimed_by IS NOT NULL))
+) WITH (
+  -- Every row dies here, nearly all within seconds of their coming. A vacuum for each so many dead rows, whatever else
+  -- waits in the table, and without pauses: what it reads is in memory, and every row that it is late makes claims slower
+  -- and the table longer.
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0,
+  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000,
+  -- The next rows need the pages of the last ones: giving those at the end back to the disk would lock everybody out.
+  vacuum_truncate = false
+  -- No room is left in its pages for what changes: the one change that is frequent, to claim, takes a row out of
+  -- `delivery_waiting` and into `delivery_sending`, so that all its entries are written anew wherever it comes to lie.
+);
+
+-- Settling, giving back and folding know a delivery by its id alone. Grows at its end only.
+CREATE UNIQUE INDEX delivery_live_id ON delivery_live (id);
+
+-- Claims: the first due ones of a lane. A delivery that is handed over on arrival never touches it.
+CREATE INDEX delivery_waiting ON delivery_live (webhook_id, at, id) WHERE state < 12;
+
+-- What a node that has gone was sending. As small as what is in flight, and grows at the end of each node's part only.
+CREATE INDEX delivery_sending ON delivery_live (claimed_by, id) WHERE state = 12;
+
+-- Deliveries of an event; whether any has not ended. Grows at its end only.
+CREATE INDEX delivery_live_event ON delivery_live (event_id, id);
+
+-- What has ended. state: 20 succeeded, 21 failed, 22 cancelled, 23 digested. Lists of an account's deliveries go by the
+-- primary keys of both tables. A row comes once; it leaves by retention, or to be sent anew by hand.
+CREATE TABLE delivery_log (
   account_id  bigint   NOT NULL,
   id          bigint   NOT NULL,
   event_id    bigint   NOT NULL,
   webhook_id  bigint   NOT NULL,
   replay_id   bigint,
   digest_id   bigint, -- which digest it was folded into
-  at          bigint   NOT NULL, -- until it has ended: when due; then: when it ended
-  attempts    integer  NOT NULL DEFAULT 0,
-  tries       integer  NOT NULL DEFAULT 0,
-  claim_count integer  NOT NULL,
-  status_code integer, -- of the last attempt; NULL: none came
+  at          bigint   NOT NULL, -- when it ended
+  attempts    integer  NOT NULL,
+  tries       integer  NOT NULL,
+  claim_count integer  NOT NULL DEFAULT 0,
+  status_code integer,
   state       smallint NOT NULL,
-  prior       smallint NOT NULL DEFAULT 10, -- while sending: the state to put it back into
-  PRIMARY KEY (account_id, id)
-) WITH (
-  -- Each delivery is changed once or a few times, nearly always within seconds of its coming, and `state` is what partial
-  -- indexes ask for, so no change stays within its page whatever room is left there. The space of the dead rows is for
-  -- the next ones: vacuuming must come every so many rows and not after a fifth of a table that holds weeks.
-  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000,
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000,
-  autovacuum_analyze_scale_factor = 0.02
-);
+  PRIMARY KEY (account_id, id),
+  CHECK (state >= 20)
+) PARTITION BY RANGE (id);
+CREATE TABLE delivery_log_beyond PARTITION OF delivery_log FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
--- Settling, giving back and folding know a delivery by its id alone; retention goes by it. Grows at its end only.
-CREATE UNIQUE INDEX delivery_id ON delivery (id);
+-- Retention goes through all accounts by time; digests know a delivery by its id alone. Grows near its end only.
+CREATE UNIQUE INDEX delivery_log_id ON delivery_log (id);
 
--- Claims: the first due ones of a lane. A delivery that is handed over on arrival never touches it.
-CREATE INDEX delivery_waiting ON delivery (webhook_id, at, id) WHERE state < 12;
-
--- What the former owner was sending, at start. As small as what is in flight.
-CREATE INDEX delivery_sending ON delivery (id) WHERE state = 12;
-
--- Deliveries of an event. Grows at its end only.
-CREATE INDEX delivery_event ON delivery (event_id, id);
+-- Deliveries of an event. Grows near its end only.
+CREATE INDEX delivery_log_event ON delivery_log (event_id, id);
 
 -- Lists of what failed, however much succeeded around it; failed ones only.
-CREATE INDEX delivery_failed ON delivery (account_id, id) WHERE state = 21;
+CREATE INDEX delivery_log_failed ON delivery_log (account_id, id) WHERE state = 21;
 
 -- The members of a digest; only what was folded.
-CREATE INDEX delivery_digest ON delivery (digest_id, id) WHERE digest_id IS NOT NULL;
+CREATE INDEX delivery_log_digest ON delivery_log (digest_id, id) WHERE digest_id IS NOT NULL;
+
+-- What reads asks both. A delivery is in one of them.
+CREATE VIEW delivery AS
+SELECT account_id, id, event_id, webhook_id, replay_id, NULL::bigint AS digest_id, at, attempts, tries, status_code, state
+FROM delivery_live
+UNION ALL
+SELECT account_id, id, event_id, webhook_id, replay_id, digest_id, at, attempts, tries, status_code, state
+FROM delivery_log;
 
 -- Attempts of a delivery go by the primary key, first to last.
 CREATE TABLE attempt (
@@ -227,10 +268,8 @@ CREATE TABLE attempt (
   id          bigint NOT NULL,
   record      bytea  NOT NULL, -- MessagePack of model.Attempt
   PRIMARY KEY (account_id, delivery_id, id)
-) WITH (
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000, -- as for events
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
-);
+) PARTITION BY RANGE (delivery_id);
+CREATE TABLE attempt_beyond PARTITION OF attempt FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
 -- Which event has an external id, as long as it is remembered; the rest stands in the event.
 CREATE TABLE dedupe (
@@ -341,10 +380,8 @@ CREATE TABLE activity (
   result      bytea NOT NULL, -- JSON: what its publisher was told
   data        bytea, -- NULL: retention or an erasure took it
   PRIMARY KEY (account_id, id)
-) WITH (
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000, -- as for events
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
-);
+) PARTITION BY RANGE (id);
+CREATE TABLE activity_beyond PARTITION OF activity FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
 -- Retention goes through all accounts by time. Grows at its end only.
 CREATE INDEX activity_id ON activity (id);
@@ -359,6 +396,9 @@ CREATE TABLE activity_dedupe (
   activity_id bigint NOT NULL,
   PRIMARY KEY (account_id, external_id)
 );
+
+-- Retention: those of activities that are old. Grows at its end only.
+CREATE INDEX activity_dedupe_activity ON activity_dedupe (activity_id);
 
 -- The version of an account's trigger state; a row from its first write on, without one it is 0. Whoever writes an
 -- account's state raises it first, and so holds back every other until the end of the transaction.
