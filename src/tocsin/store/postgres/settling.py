@@ -22,8 +22,10 @@ async def settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: 
     one and leaves no trace; which were stale.
     """
     await db.own(epoch)
-    first = {one.delivery_id: one for one in reversed(settlements)}
-    fresh = await spare_erased(db, list(reversed(first.values())))
+    first: dict[DeliveryId, Settlement] = {}
+    for one in settlements:
+        first.setdefault(one.delivery_id, one)
+    fresh = await spare_erased(db, list(first.values()))
     settled: set[int] = set()
     for statement, which in (
         ("settle", [one for one in fresh if one.due_at is None]),
