@@ -24,6 +24,7 @@ from tocsin.engine.activity.knowledge_watch import KnowledgeWatch
 from tocsin.engine.activity.openings import Openings
 from tocsin.engine.activity.timers import Timers
 from tocsin.engine.cluster.bell import Bell
+from tocsin.engine.cluster.changes import Changes
 from tocsin.engine.cluster.membership import Membership
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
@@ -199,6 +200,7 @@ class App:
             sends=settings.sends,
             on_chief=self._chief,
         )
+        self.changes = Changes(accounts=store.accounts, directory=self.directory, lanes=self.dispatcher, clock=clock)
         bell.attach(
             views=self.directory,
             lanes=self.dispatcher,
@@ -253,6 +255,8 @@ class App:
         if self.settings.sends:
             self.dispatcher.start()
         await self.bell.start()
+        if self.store.cluster.shared:
+            self.changes.start()
         await self.membership.start()
         self.strays.start()
         self.activities.start()
@@ -281,6 +285,7 @@ class App:
         await self.settler.stop(_SETTLE_S)
         await self.caretaker.stop()
         await self.keyring.close()
+        await self.changes.stop()
         await self.membership.stop()
         await self.bell.stop()
         await self.resolver.close()

@@ -458,6 +458,7 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "news_lost": LogSpec(
         "What happened could not be told to other processes; they find out by looking.", {"lines": "how many", **_WHY}
     ),
+    "changes_wait": LogSpec("What other processes have changed could not be read; tried again.", _WHY),
     "look_waits": LogSpec("The store could not be looked through for what waits; tried again.", _WHY),
     "partitions_wait": LogSpec(
         "Others were using a log while its next weeks were to be made; tried again later.",

@@ -305,7 +305,7 @@ class Dispatcher:
             lane = self._holdings.lane(webhook.id, webhook.account_id, shard, self._tenure.epoch)
         if not self._held.room(webhook.account_id) or self._settler.waiting >= MAX_WAITING or self.lapsed:
             return False
-        if not lane.configured:
+        if not lane.configured or lane.version < webhook.version:
             self._take_over(lane, hook)
         return lane.reserve(now)
 

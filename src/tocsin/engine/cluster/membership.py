@@ -121,6 +121,11 @@ class Membership:
         until_s = loop.time() + drain_s
         self._draining = True
         await self._end_changes()
+        try:
+            async with asyncio.timeout(_BEAT_LIMIT_S):
+                await self._cluster.retire(self._tenure.epoch)
+        except (TocsinError, TimeoutError) as error:  # others take over once it has left
+            log.warning("leave_failed", extra={"reason": str(error) or "the store did not answer in time"})
         await self._resign()
         leaving = asyncio.create_task(self._leave(ALL))
         await asyncio.wait({leaving}, timeout=drain_s)

@@ -79,6 +79,10 @@ class Cluster(Protocol):
         """All that are there, or have not been found dead yet, the eldest first; none where nobody shares."""
         ...
 
+    async def retire(self, epoch: int) -> None:
+        """It takes no more shards, and what it has is due to others; it sends for that until it gives it up."""
+        ...
+
     async def give(self, epoch: int, shards: frozenset[int]) -> None:
         """Gives up shards of which nothing is claimed any more by this node."""
         ...

@@ -71,9 +71,9 @@ class Accounts(Protocol):
         """
         ...
 
-    async def changed_since(self, at: Millis) -> Sequence[AccountId]:
+    async def changed_since(self, at: Millis) -> Mapping[AccountId, int]:
         """Accounts that were changed or removed, or whose webhooks or event types were, at that time or later, where
-        other processes may have done it: what a process must read again.
+        other processes may have done it, and their `config_version`: what a process must read again.
         """
         ...
 

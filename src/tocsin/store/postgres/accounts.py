@@ -149,9 +149,9 @@ class PostgresAccounts:
 
         return await self._writer.together(write, fenced=True)
 
-    async def changed_since(self, at: Millis) -> Sequence[AccountId]:
+    async def changed_since(self, at: Millis) -> Mapping[AccountId, int]:
         rows = await self._pool.read(lambda db: db.rows(_ACCOUNT["changed_since"], at))
-        return [AccountId(id_) for (id_,) in rows]
+        return {AccountId(id_): version for id_, version in rows}
 
 
 def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:

@@ -89,6 +89,9 @@ class PostgresCluster:
             for name, sends, seen_at, shards in rows
         ]
 
+    async def retire(self, epoch: int) -> None:
+        await alone(self._pool, lambda db: db.change(_NODE["retire"], epoch))
+
     async def give(self, epoch: int, shards: frozenset[int]) -> None:
         await alone(self._pool, lambda db: db.change(_NODE["give"], epoch, sorted(shards)))
 

@@ -147,9 +147,9 @@ class SqliteAccounts:
 
         return await self._writer.do(write)
 
-    async def changed_since(self, at: Millis) -> Sequence[AccountId]:  # noqa: ARG002 - see below
+    async def changed_since(self, at: Millis) -> Mapping[AccountId, int]:  # noqa: ARG002 - see below
         """None: there is no other process, and this one is told as it happens."""
-        return ()
+        return {}
 
 
 def _check_external_id(db: Database, account: Account) -> None:

@@ -36,6 +36,9 @@ class SqliteCluster:
     async def nodes(self) -> Sequence[Present]:
         return ()
 
+    async def retire(self, epoch: int) -> None:
+        """There is nobody to take over meanwhile."""
+
     async def give(self, epoch: int, shards: frozenset[int]) -> None:
         """There is nobody to take them: whoever joins has them all."""
 

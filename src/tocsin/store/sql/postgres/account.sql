@@ -33,7 +33,7 @@ WHERE id = $1 AND removed_at IS NULL
 RETURNING config_version;
 
 -- name: changed_since
-SELECT id FROM account WHERE changed_at >= $1 ORDER BY changed_at;
+SELECT id, config_version FROM account WHERE changed_at >= $1 ORDER BY changed_at;
 
 -- name: lock
 -- As long as this transaction lasts nobody else changes what the account has.

@@ -20,6 +20,9 @@ VALUES (nextval('node_epoch'), $1, $2, $3, $4, $5) RETURNING epoch;
 -- name: seen
 UPDATE node SET seen_at = $2, last_id = greatest(last_id, $3) WHERE epoch = $1;
 
+-- name: retire
+UPDATE node SET sends = false WHERE epoch = $1;
+
 -- name: all
 SELECT epoch, sends, seen_at FROM node ORDER BY epoch;
 
