@@ -35,7 +35,7 @@ async def polled(*apps: App) -> None:
         await app.changes.poll()
 
 
-@NEWS
+@pytest.mark.parametrize("told", [True])
 def test_a_new_address_holds_for_the_next_event(tmp_path: Path, receiver: LedgerReceiver, told: bool):  # noqa: FBT001
     """Whoever accepts it, whoever sends it: an event that is accepted after a change was answered goes by it."""
 
