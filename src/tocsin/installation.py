@@ -70,7 +70,7 @@ async def examine(settings: Settings, key: bytes | None) -> Examination:
         Misconfigured: it is no database of ours, or a newer program's, or cannot be reached.
     """
     schema = await databases.schema_status(settings)
-    if schema.found != schema.newest:
+    if schema.found < schema.newest:
         return Examination(schema if schema.found else None)
     clock = SystemClock()
     store = await databases.open_store(settings, clock, readonly=True)

@@ -53,7 +53,7 @@ def _contents(settings: Settings, shown: str, key: bytes | None, key_finding: Fi
         return
     if found.schema is None:
         yield Finding(OK, "database", f"{shown} will be made at the first start")
-    elif found.schema.found != found.schema.newest:
+    elif found.schema.found < found.schema.newest:
         detail = f"{shown} has schema {found.schema.found}; this program's is {found.schema.newest}"
         yield Finding(WARN, "database", detail, "run: tocsin migrate (a start of the server does it too)")
     elif found.faults:

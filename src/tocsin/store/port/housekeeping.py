@@ -9,7 +9,9 @@ from tocsin.clock import Millis
 
 
 class SchemaStatus(msgspec.Struct, frozen=True):
-    """`found`: the database's schema, 0 where there is none yet; `newest`: this program's."""
+    """`found`: the database's schema, 0 where there is none yet; `newest`: this program's. A greater one that
+    is answered is one that this program may work with.
+    """
 
     found: int
     newest: int

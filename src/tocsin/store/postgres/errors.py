@@ -22,8 +22,9 @@ RESOURCE_ERRORS: tuple[type[Exception], ...] = (
     MemoryError,
 )
 
-# Two transactions stood in each other's way, and this one was given up: it may be run again.
-CONTENTION: tuple[type[Exception], ...] = (asyncpg.TransactionRollbackError,)
+# Two transactions stood in each other's way, or the schema was changed and statements must be prepared anew: this one
+# was given up, and may be run again.
+CONTENTION: tuple[type[Exception], ...] = (asyncpg.TransactionRollbackError, asyncpg.InvalidCachedStatementError)
 
 # The connection has ended, as after a restart of the server: another one may do.
 _CUT: tuple[type[Exception], ...] = (

@@ -15,12 +15,9 @@ from tocsin.store.postgres.journal import PostgresJournal
 from tocsin.store.postgres.news import PostgresNews
 from tocsin.store.postgres.notices import PostgresNotices
 from tocsin.store.postgres.records import PostgresRecords
-from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.triggers import PostgresTriggers
 from tocsin.store.postgres.webhooks import PostgresCatalogue, PostgresSnapshots, PostgresWebhooks
 from tocsin.store.postgres.writer import Writer
-
-_SCHEMA = statements("schema")
 
 # A statement of a beat that has not ended by then will not: its connection hangs, and others will soon think that the
 # process is gone.
@@ -52,10 +49,9 @@ class PostgresStore:
 
     async def ready(self) -> bool:
         try:
-            found: int = await self._pool.read(lambda db: db.value(_SCHEMA["version"]))
+            return await self._pool.read(migrations.fits)
         except TocsinError:
             return False
-        return found == migrations.newest()
 
     async def close(self) -> None:
         await self._writer.close()
@@ -85,12 +81,12 @@ async def open_postgres(
     try:
         if readonly:
             found = await migrations.version(connection, address.shown)
-            if found != migrations.newest():
+            if found < migrations.newest():
                 raise Misconfigured(
                     f"{address.shown} has schema {found}, not {migrations.newest()}; run: tocsin migrate"
                 )
         else:
-            await migrations.apply(connection, address.shown)
+            await migrations.apply(address)
             await partitions.lay_out(connection, clock.now_ms())
     finally:
         await connection.close()
@@ -135,9 +131,4 @@ async def migrate(url: str) -> list[str]:
     Raises:
         Misconfigured: as `open_postgres`.
     """
-    address = Address(url)
-    connection = await address.connect()
-    try:
-        return await migrations.apply(connection, address.shown)
-    finally:
-        await connection.close()
+    return await migrations.apply(Address(url))

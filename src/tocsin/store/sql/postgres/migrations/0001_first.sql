@@ -1,3 +1,5 @@
+-- beside: 1
+--
 -- Instants are milliseconds since 1970; ids are `tocsin.ids` numbers and so sort by time; JSON that no query looks into is
 -- text; bodies are bytes. The account leads the primary key of whatever can be distributed by it. Texts that are keys or
 -- are put in order compare by their bytes (COLLATE "C"), whatever the database's locale is. Each index says which query
