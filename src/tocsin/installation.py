@@ -97,7 +97,7 @@ async def _ahead_s(store: Store, clock: Clock) -> float | None:
     found: list[tuple[int, float]] = []
     for _ in range(_CLOCK_SAMPLES):
         before = clock.now_ms()
-        stored = await store.housekeeping.stored_now()
+        stored = await store.cluster.stored_now()
         if stored is None:
             return None
         after = clock.now_ms()

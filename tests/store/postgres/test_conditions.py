@@ -33,7 +33,7 @@ async def test_settings_that_endanger_or_slow(world: World):
 
 async def test_the_time_is_the_databases_own(world: World):
     """Whatever clock the program goes by."""
-    stored = await world.store.housekeeping.stored_now()
+    stored = await world.store.cluster.stored_now()
     assert stored is not None
     assert abs(stored - time.time() * 1000) < 60_000 < abs(stored - world.now)
 

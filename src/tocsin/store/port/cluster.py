@@ -23,7 +23,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     due: int  # how many its fair share is; it gives back what it holds beyond that
     senders: int  # living nodes that send
     buried: int  # nodes that this beat found dead
-    stored_now: Millis | None  # see `Housekeeping.stored_now`; told last of all
+    stored_now: Millis | None  # see `Cluster.stored_now`; told last of all
 
 
 class Present(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +47,10 @@ class Cluster(Protocol):
     @property
     def shared(self) -> bool:
         """Whether other processes may be at work on the database."""
+        ...
+
+    async def stored_now(self) -> Millis | None:
+        """The instant by the database's clock, in which nodes say when they were seen; None: it has none of its own."""
         ...
 
     async def join(self, *, name: str, sends: bool, now: Millis, bury_before: Millis) -> Node:

@@ -54,10 +54,6 @@ class Housekeeping(Protocol):
         """What endangers what is kept, or slows its keeping down, without anything being wrong yet."""
         ...
 
-    async def stored_now(self) -> Millis | None:
-        """The instant by the database's clock; None: it has none of its own."""
-        ...
-
     async def meta(self, name: str) -> str | None: ...
 
     async def keep_meta(self, name: str, value: str) -> str:

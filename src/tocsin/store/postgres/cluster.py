@@ -42,6 +42,9 @@ class PostgresCluster:
         self.epoch = 0  # of this process's node; 0: it has not joined
         self.epochs: set[int] = set()  # and of those that it was before
 
+    async def stored_now(self) -> Millis | None:
+        return Millis(await alone(self._pool, lambda db: db.value(_NODE["stored_now"])))
+
     async def join(self, *, name: str, sends: bool, now: Millis, bury_before: Millis) -> Node:
         async def write(db: WritingDatabase) -> Node:
             await db.value(_NODE["lock_joining"])

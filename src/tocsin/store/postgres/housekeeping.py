@@ -46,10 +46,6 @@ class PostgresHousekeeping:
     async def conditions(self) -> Sequence[Condition]:
         return await self._pool.read(conditions)
 
-    async def stored_now(self) -> Millis | None:
-        now: Millis = await self._pool.read(lambda db: db.value(_HOUSEKEEPING["now"]))
-        return now
-
     async def meta(self, name: str) -> str | None:
         value = await self._pool.read(lambda db: db.value(_META["get"], name))
         return None if value is None else value.decode()

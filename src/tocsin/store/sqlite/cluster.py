@@ -19,6 +19,9 @@ class SqliteCluster:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
+    async def stored_now(self) -> Millis | None:
+        return None
+
     async def join(self, *, name: str, sends: bool, now: Millis, bury_before: Millis) -> Node:  # noqa: ARG002 - alone
         def write(db: WritingDatabase) -> Node:
             db.execute(_DELIVERY["release_all"])

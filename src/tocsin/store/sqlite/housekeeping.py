@@ -39,9 +39,6 @@ class SqliteHousekeeping:
     async def conditions(self) -> Sequence[Condition]:
         return ()  # how it is kept is said by whoever opens it
 
-    async def stored_now(self) -> Millis | None:
-        return None
-
     async def meta(self, name: str) -> str | None:
         return await self._readers.do(lambda db: db.value(_META["get"], (name,)))
 

@@ -25,6 +25,3 @@ ORDER BY relname;
 -- name: session
 -- The process of the server that runs this statement.
 SELECT pg_backend_pid();
-
--- name: now
-SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
