@@ -62,7 +62,7 @@ class PostgresServer:
         self._data = data or self.folder / "data"
         self._settings = {**_SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        owned = (self.folder,) if data is None else (self.folder, data)
+        owned = (self.folder,) if data is None else (self.folder, data.parent)
         self._run: dict[str, Any] = {
             "cwd": self.folder,
             "stdin": subprocess.DEVNULL,
@@ -98,6 +98,27 @@ class PostgresServer:
     def start(self) -> Self:
         """Starts it and waits until it takes connections."""
         self.begin()
+        self.wait()
+        return self
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was never started"
+        return self._process.pid
+
+    def start_if_ended(self) -> None:
+        """Starts it where it has ended by itself; else waits until it takes connections."""
+        if not self.running:
+            self.start()
+        else:
+            self.wait()
+
+    def wait(self) -> None:
+        """Waits until it takes connections."""
         ready = [program("pg_isready"), "-q", "-h", self.folder]
 
         def look() -> bool:
@@ -105,11 +126,6 @@ class PostgresServer:
             return subprocess.run(ready, check=False).returncode == 0
 
         until(look, lambda: f"a start\n{self.log()}", _START_S)
-        return self
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Its fast stop: transactions are rolled back, connections told goodbye."""
