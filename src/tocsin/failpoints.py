@@ -13,7 +13,8 @@ from pathlib import Path
 DELIVERING = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
 GATHERING = ("before_gather", "after_gather")
 MAILING = ("before_mail", "after_mail")
-NAMES = DELIVERING + GATHERING + MAILING
+MOVING = ("before_piece", "after_piece", "after_emptied", "between_marks", "after_marks")
+NAMES = DELIVERING + GATHERING + MAILING + MOVING
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

@@ -4,6 +4,7 @@ brought up to date, also beside servers that run.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,9 @@ from tocsin.engine.mail.server import MailServer
 from tocsin.errors import Misconfigured
 from tocsin.security.vault import Vault
 from tocsin.store.port import Condition, Present, SchemaStatus, Store
+
+if TYPE_CHECKING:
+    from tocsin.store.moving import Moved, Tell
 
 _VAULT_META = "vault_fingerprint"
 _CLOCK_SAMPLES = 5
@@ -117,3 +121,18 @@ def migrate(settings: Settings) -> Sequence[str]:
         Misconfigured: as `schema_status`; or a server has it open.
     """
     return asyncio.run(databases.migrate(settings))
+
+
+def move(settings: Settings, source: str, target: str, tell: "Tell") -> "Moved":
+    """Moves an installation from SQLite to PostgreSQL, as far as it can be done now.
+
+    Raises:
+        Misconfigured: it cannot be done so; nothing was changed.
+        Unavailable: the target does not answer; the same call goes on where it was.
+    """
+    return asyncio.run(databases.move(settings, source, target, clock=SystemClock(), tell=tell))
+
+
+def undo_move(settings: Settings, source: str, target: str | None) -> None:
+    """Lets the source be served again, and the target, where one is named, no more. Raises as `move`."""
+    asyncio.run(databases.undo_move(settings, source, target))

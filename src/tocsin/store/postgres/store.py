@@ -12,6 +12,7 @@ from tocsin.store.postgres.erasure import PostgresErasure
 from tocsin.store.postgres.housekeeping import PostgresHousekeeping, faults
 from tocsin.store.postgres.idempotency import PostgresIdempotency
 from tocsin.store.postgres.journal import PostgresJournal
+from tocsin.store.postgres.moved import refuse_incomplete
 from tocsin.store.postgres.news import PostgresNews
 from tocsin.store.postgres.notices import PostgresNotices
 from tocsin.store.postgres.records import PostgresRecords
@@ -73,8 +74,8 @@ async def open_postgres(
         readonly: looks beside running servers: nothing is migrated, every write is refused.
 
     Raises:
-        Misconfigured: it cannot be reached, or is no database of ours, or is a newer program's; read-only, also: its
-            schema is not this program's.
+        Misconfigured: it cannot be reached, or is no database of ours, or is a newer program's, or a move into it is
+            not complete; read-only, also: its schema is not this program's.
     """
     address = Address(url)
     connection = await address.connect()
@@ -87,6 +88,8 @@ async def open_postgres(
                 )
         else:
             await migrations.apply(address)
+        await refuse_incomplete(connection, address.shown)
+        if not readonly:
             await partitions.lay_out(connection, clock.now_ms())
     finally:
         await connection.close()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from tocsin.clock import Millis
 from tocsin.shards import ALL, SHARDS
 from tocsin.store.port import Node, Present, Standing
+from tocsin.store.sqlite.database import Database
 from tocsin.store.sqlite.rows import decode_attempt
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
@@ -25,7 +26,7 @@ class SqliteCluster:
     async def join(self, *, name: str, sends: bool, now: Millis, bury_before: Millis) -> Node:  # noqa: ARG002 - alone
         def write(db: WritingDatabase) -> Node:
             db.execute(_DELIVERY["release_all"])
-            return Node(epoch=db.next_epoch(), number=0, last_id=_last_id(db))
+            return Node(epoch=db.next_epoch(), number=0, last_id=last_id(db))
 
         return await self._writer.do(write)
 
@@ -46,11 +47,11 @@ class SqliteCluster:
         """Whoever joins takes all over, whether this was called or not."""
 
 
-def _last_id(db: WritingDatabase) -> int:
+def last_id(db: Database) -> int:
     """The greatest id of anything that is there: what the file itself tells needs not be written down besides."""
     record = db.value(_NODE["last_attempt"])
-    last_id: int = db.value(_NODE["last_id"])
-    return max(last_id, 0 if record is None else decode_attempt(record).id)
+    greatest: int = db.value(_NODE["last_id"])
+    return max(greatest, 0 if record is None else decode_attempt(record).id)
 
 
 class SqliteNews:

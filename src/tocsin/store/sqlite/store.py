@@ -18,6 +18,7 @@ from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
 from tocsin.store.sqlite.journal import SqliteJournal
 from tocsin.store.sqlite.lock import FileLock
+from tocsin.store.sqlite.moved import refuse_moved
 from tocsin.store.sqlite.notices import SqliteNotices
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent
@@ -100,8 +101,8 @@ async def open_sqlite(
         log_pages: the length of the write-ahead log from which on it is moved into the file, for tests.
 
     Raises:
-        Misconfigured: the file is open in another process, is no database of ours, or is a newer program's; read-only,
-            also: its schema is not this program's.
+        Misconfigured: the file is open in another process, is no database of ours, or is a newer program's, or what it
+            holds was moved elsewhere; read-only, also: its schema is not this program's.
     """
     lock = None if readonly else FileLock(path)
     try:
@@ -112,6 +113,7 @@ async def open_sqlite(
             else:
                 prepare(connection, path)
                 migrations.apply(connection, path)
+            refuse_moved(connection, path)
             return SqliteStore(path, WritingDatabase(connection, recent), lock, log_pages)
         except BaseException as error:
             connection.close()

@@ -6,3 +6,6 @@ INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET 
 
 -- name: keep
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING;
+
+-- name: forget
+DELETE FROM meta WHERE name = ANY ($1::text[]);

@@ -437,3 +437,16 @@ CREATE TABLE timer (
 
 -- What is due, and when next.
 CREATE INDEX timer_due ON timer (due_at);
+
+-- === a move from another database ====================================================================================
+
+-- What of it has been written, piece by piece: empty but while one is under way (store/moving).
+CREATE TABLE moving_piece (
+  noun   text COLLATE "C" NOT NULL,
+  number integer  NOT NULL,
+  beyond bytea    NOT NULL, -- the key beyond which it begins, as MessagePack
+  upto   bytea    NOT NULL, -- the key with which it ends
+  counts bigint[] NOT NULL, -- rows of each table
+  digest bytea    NOT NULL,
+  PRIMARY KEY (noun, number)
+);
