@@ -36,9 +36,9 @@ _SERVE = (
 _MIGRATE = (
     "Bring the database's schema up to date, or move to another database.\n\n"
     "A server brings the schema up to date itself when it starts. With --from everything is moved from an SQLite file "
-    "to an empty PostgreSQL database, most of it while the server goes on. Run it again whenever it was interrupted: it "
-    "goes on where it was. The last part needs the server stopped; then all is counted and compared before a server can "
-    "start on the new database."
+    "to an empty PostgreSQL database, most of it while the server goes on. Run it again whenever it was interrupted: "
+    "it goes on where it was. The last part needs the server stopped; then all is counted and compared before a server "
+    "can start on the new database."
 )
 
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
