@@ -169,14 +169,20 @@ class Drill:
         return answer
 
     def missing(self) -> list[str]:
-        """What has not arrived yet."""
-        missing = []
-        for n, hook in enumerate(self.plan.hooks):
-            taken = {arrival.data["number"] for arrival in self.receiver.arrivals(hook.path) if arrival.ok}
-            wanted = {number for number in self.plan.wanted(n) if self.plan.state(n, number) == "succeeded"}
-            if lacking := wanted - taken:
-                missing.append(f"{hook.path} lacks {len(lacking)} of {len(wanted)}")
-        return missing
+        """What has not arrived yet, for people."""
+        return [
+            f"{hook.path} lacks {len(lacking)} of {len(self.plan.wanted(n))}"
+            for n, hook in enumerate(self.plan.hooks)
+            if (lacking := self.lacking(n))
+        ]
+
+    def lacking(self, hook: int) -> set[int]:
+        """The events that a webhook is to take, and has not taken yet."""
+        wanted = {number for number in self.plan.wanted(hook) if self.plan.state(hook, number) == "succeeded"}
+        return wanted - {arrival.data["number"] for arrival in self.receiver.arrivals(self._path(hook)) if arrival.ok}
+
+    def _path(self, hook: int) -> str:
+        return self.plan.hooks[hook].path
 
     # --- publishers -----------------------------------------------------------------------------------------------
 

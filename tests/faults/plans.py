@@ -77,11 +77,11 @@ class Plan:
         return "failed" if fails else "succeeded"
 
     def __str__(self) -> str:
+        dies = f"; dies at {', then '.join(self.kills)}{'' if self.revive else ' and stays dead'}" if self.kills else ""
         return (
             f"{self.shape}, {self.failpoint}, seed {self.seed} ({'quiet' if self.quiet else 'loud'}: {self.events} "
-            f"events in {len(self.requests)} requests by {self.publishers} publishers to {len(self.hooks)} webhooks; "
-            f"dies at {', then '.join(self.kills)}{'' if self.revive else ' and stays dead'}); repeat with: "
-            f'pytest tests/faults/test_kills.py -k "{self.shape} and {self.failpoint}" --seed {self.seed}'
+            f"events in {len(self.requests)} requests by {self.publishers} publishers to {len(self.hooks)} webhooks"
+            f"{dies}); repeat with this test's name and --seed {self.seed}"
         )
 
 
@@ -129,6 +129,38 @@ def plan(shape: Shape, failpoint: str, seed: int) -> Plan:
         kills=tuple(kills),
         failures=failures,
         revive=not several or rng.random() < 0.5,
+    )
+
+
+def steady(shape: Shape, name: str, seed: int, *, answer_s: float) -> Plan:
+    """Some ten seconds of traffic for ten webhooks, whose receivers take their time; nobody dies by itself.
+
+    Args:
+        answer_s: how long a receiver takes at most.
+    """
+    rng = random.Random(f"{shape}/{name}/{seed}")
+    events = 150
+    accounts = tuple(rng.choices((0, 1), (3, 1), k=events))
+    hooks = (
+        *(Hook(0, f"/standard-{n}", rng.uniform(answer_s / 2, answer_s)) for n in range(9)),
+        Hook(1, "/cue", answer_s / 2),
+    )
+    return Plan(
+        shape=shape,
+        failpoint=name,
+        seed=seed,
+        quiet=False,
+        accounts=accounts,
+        requests=_requests(rng, accounts, 2),
+        publishers=3,
+        hooks=hooks,
+        kills=(),
+        failures={
+            (hook, number): 1
+            for hook, number in itertools.product(range(len(hooks)), range(events))
+            if accounts[number] == hooks[hook].account and rng.random() < 0.1
+        },
+        revive=True,
     )
 
 

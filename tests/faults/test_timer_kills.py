@@ -1,16 +1,11 @@
 """`kill -9` while hold times end and midnights are made up for: each is done once, whoever does it."""
 
-import asyncio
 import random
-import sqlite3
 import time
 from collections import Counter
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.faults.conftest import drills
@@ -83,31 +78,16 @@ def test_timers_run_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path
 
 def _fall_due(fleet: Fleet) -> None:
     """Has the properties' open days be some days ago, as after a time in which nothing ran."""
-    until(lambda: len(_rows(fleet, _MIDNIGHTS)) >= _PROPERTIES, "the properties' midnights")
+    until(lambda: len(fleet.query(_MIDNIGHTS)) >= _PROPERTIES, "the properties' midnights")
     if not fleet.shape.on_postgres:
         fleet.api.kill9()  # as nobody else may write to its file
-    midnight = datetime.fromtimestamp(_rows(fleet, _MIDNIGHTS)[0][0] / 1000, UTC)
+    midnight = datetime.fromtimestamp(fleet.query(_MIDNIGHTS)[0][0] / 1000, UTC)
     opened = (midnight - timedelta(hours=12)).date()
     before = opened - timedelta(days=_DAYS)
-    for (value,) in _rows(fleet, "SELECT DISTINCT value FROM trigger_state"):
+    for (value,) in fleet.query("SELECT DISTINCT value FROM trigger_state"):
         moved = bytes(value).replace(str(opened).encode(), str(before).encode())  # whatever else is in it
-        _rows(fleet, "UPDATE trigger_state SET value = $1 WHERE value = $2", moved, value)
-    _rows(fleet, f"UPDATE timer SET due_at = due_at - {_DAYS * 86_400_000} WHERE name LIKE 'midnight%'")
-
-
-def _rows(fleet: Fleet, query: str, *values: object) -> list[tuple[Any, ...]]:
-    if fleet.shape.on_postgres:
-        return asyncio.run(_on_postgres(fleet.db, query, *values))
-    with closing(sqlite3.connect(fleet.api.db)) as db, db:
-        return db.execute(query, {str(n): value for n, value in enumerate(values, start=1)}).fetchall()
-
-
-async def _on_postgres(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(query, *values)]
-    finally:
-        await connection.close()
+        fleet.query("UPDATE trigger_state SET value = $1 WHERE value = $2", moved, value)
+    fleet.query(f"UPDATE timer SET due_at = due_at - {_DAYS * 86_400_000} WHERE name LIKE 'midnight%'")
 
 
 def _post(lives: Lives, shop: Shop, n: int) -> None:

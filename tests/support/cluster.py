@@ -8,10 +8,14 @@ with Fleet(THREE, tmp_path, retry_scale=0.01) as fleet:
 import asyncio
 import base64
 import secrets
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import asyncpg
 
 from tests.support import postgres
 from tests.support.api import Operator
@@ -107,6 +111,13 @@ class Fleet:
     def operator(self) -> Operator:
         return Operator(lambda: self.api.url, self.api.operator_key)
 
+    def query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Asks the database itself, or changes it, beside all of them; on SQLite nobody may be running for that."""
+        if self.shape.on_postgres:
+            return asyncio.run(_query(self.db, query, *values))
+        with closing(sqlite3.connect(self.api.db)) as db, db:
+            return db.execute(query, {str(n): value for n, value in enumerate(values, start=1)}).fetchall()
+
     def log_tail(self, lines: int = 30) -> str:
         """The ends of all logs."""
         return "\n".join(f"--- {process.log.parent.name}\n{process.log_tail(lines)}" for process in self.processes)
@@ -119,3 +130,11 @@ class Fleet:
             for line in process.log.read_text(errors="replace").splitlines()
             if f" {event}" in line
         ]
+
+
+async def _query(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query, *values)]
+    finally:
+        await connection.close()
