@@ -22,12 +22,21 @@ def seeds(config: pytest.Config, shape: Shape) -> list[int]:
     return _SHORT[shape] if many is None else list(range(many))
 
 
-def drills(config: pytest.Config, shapes: Sequence[Shape], failpoints: Sequence[str]) -> list[ParameterSet]:
-    """Every fleet, failpoint and seed."""
+def drills(
+    config: pytest.Config, failpoints: Sequence[str], *, of_three: Sequence[str] | None = None
+) -> list[ParameterSet]:
+    """Every fleet, failpoint and seed.
+
+    Args:
+        of_three: the failpoints of a fleet of three in the short form, as each of these waits for a lease to end; None:
+            all.
+    """
+    short = config.getoption("seed") is None and config.getoption("seeds") is None
     return [
         pytest.param(shape, failpoint, seed, id=f"{shape}-{failpoint}-{seed}", marks=pytest.mark.slow)
-        for shape in shapes
+        for shape in (SQLITE, POSTGRES, THREE)
         for failpoint in failpoints
+        if not (short and shape == THREE and of_three is not None and failpoint not in of_three)
         for seed in seeds(config, shape)
     ]
 

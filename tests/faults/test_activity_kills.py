@@ -15,13 +15,12 @@ from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.faults.plans import TAKING_IN
 from tests.support.api import Json, Shop
-from tests.support.cluster import POSTGRES, SQLITE, Fleet, Shape
+from tests.support.cluster import Fleet, Shape
 from tests.support.receiver import Arrival, LedgerReceiver
 from tests.support.replies import Answer, Reply
 from tests.support.waiting import until
 from tocsin.failpoints import DELIVERING
 
-_SHAPES = (SQLITE, POSTGRES)
 _PUBLISHERS = 4
 _DONE_WITHIN_S = 60.0
 _PATH = "/hook"
@@ -130,7 +129,9 @@ class _Drill:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, _SHAPES, DELIVERING))
+    metafunc.parametrize(
+        ("shape", "failpoint", "seed"), drills(metafunc.config, DELIVERING, of_three=("after_commit",))
+    )
 
 
 def test_every_fact_counts_once_and_fires_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:

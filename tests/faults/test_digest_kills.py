@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.support.api import Shop
-from tests.support.cluster import POSTGRES, SQLITE, Fleet, Shape
+from tests.support.cluster import Fleet, Shape
 from tocsin.receiver.doubles import TelegramDouble
 
 _EVENTS = 60
@@ -24,7 +24,6 @@ _COUNTED = re.compile(r"([\d,]+) alerts?\b")
 _LATEST = {"after_claim": 2, "before_gather": 2, "after_gather": 3, "after_send": 3, "before_settle": 2}
 _DEATHS = tuple(_LATEST)
 
-_SHAPES = (SQLITE, POSTGRES)
 _TYPES = ("click.created", "fraud.detected")
 
 
@@ -47,7 +46,7 @@ def chat() -> Iterator[TelegramDouble]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(("shape", "death", "seed"), drills(metafunc.config, _SHAPES, _DEATHS))
+    metafunc.parametrize(("shape", "death", "seed"), drills(metafunc.config, _DEATHS, of_three=("after_gather",)))
 
 
 def test_every_alert_is_told_or_counted_once(

@@ -12,6 +12,7 @@ from tests.faults.evidence import Fault
 from tests.faults.fleets import TAKEN_OVER_WITHIN_S, figure, said, shared_out
 from tests.faults.plans import Plan, steady
 from tests.support.cluster import THREE
+from tests.support.server import Server
 from tests.support.waiting import until
 
 _LEASE_S = 8.0
@@ -48,7 +49,9 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(
         shared_out(fleet, senders=3)
         until(process.ready, "ready again")
         _finish(scene, plan, [Fault(victim, frozen_at, woken_at)], record_property)
-        assert said(process, "ownership_lost"), f"nothing was refused, or its log does not say so\n{fleet.log_tail()}"
+        refused = {one["id"] for shop in scene.shops for one in shop.deliveries() if _refused(process, one["id"])}
+        assert refused, f"nothing was refused, or its log does not say so\n{fleet.log_tail()}"
+        assert len(said(process, "joined")) == 2
 
 
 @pytest.mark.slow
@@ -93,3 +96,8 @@ def _finish(scene: drill.Drill, plan: Plan, faults: list[Fault], record_property
     except Exception as error:
         error.add_note(str(plan))
         raise
+
+
+def _refused(process: Server, delivery: str) -> bool:
+    """Whether its log says that it could not write what became of a delivery."""
+    return any(delivery in line for line in said(process, "outcomes_refused"))

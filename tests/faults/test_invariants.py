@@ -208,7 +208,7 @@ _BROKEN = [
                 _arrival(T + 9.8), _arrival(T + 9.9), _arrival(T + 11), attempts=[_attempt(1, T + 11)]
             ),
             "settled after it was sent again": _first(
-                _arrival(T + 9.8), _arrival(T + 9.9), attempts=[_attempt(1, T + 9.85)]
+                _arrival(T + 8.5), _arrival(T + 9.5), attempts=[_attempt(1, T + 9.5)]
             ),
             "the process that died sends nothing": _first(
                 _arrival(T + 9.9), _arrival(T + 11), attempts=[_attempt(1, T + 11)]
@@ -230,7 +230,7 @@ _BROKEN = [
             "a retry was burnt": _first(_arrival(T), attempts=[_attempt(2, T)]),
             "tried after a success": _first(_arrival(T), attempts=[_attempt(1, T), _attempt(2, T + 1)]),
             "ended without a success": _first(_arrival(T), attempts=[_attempt(1, T, "http_error")]),
-            "retried early": _others(_second_delivery(T, T + 0.01, T + 0.012), _THIRD),
+            "retried early": _others(_SECOND, _refused_delivery(*_BLOCKED[:5], _attempt(6, T + 0.3, "blocked"))),
             "given up too soon": _others(_SECOND, _refused_delivery(*_BLOCKED[:4])),
             "tried once too often": _others(_SECOND, _refused_delivery(*_BLOCKED, _attempt(7, T + 2, "blocked"))),
         },
@@ -273,3 +273,5 @@ def test_gaps_are_measured_from_the_fault_that_caused_them() -> None:
     assert invariants.longest_gap_s(_evidence(**late, faults=[KILL, Fault(2, T + 19)])) == pytest.approx(11)
     assert invariants.longest_gap_s(_evidence(**late, faults=[KILL, Fault(2, T + 29)])) == pytest.approx(20)
     assert invariants.longest_gap_s(_evidence()) == 0
+    meanwhile = _told(Receipt("evt_a", False, T + 12))  # two seconds after the fault
+    assert invariants.longest_gap_s(_evidence(**late | meanwhile)) == pytest.approx(18)

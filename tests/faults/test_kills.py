@@ -7,14 +7,12 @@ import pytest
 
 from tests.faults import drill, invariants, plans
 from tests.faults.conftest import drills
-from tests.support.cluster import POSTGRES, SQLITE, Shape
+from tests.support.cluster import Shape
 from tocsin import failpoints
-
-_SHAPES = (SQLITE, POSTGRES)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    found = drills(metafunc.config, _SHAPES, failpoints.DELIVERING)
+    found = drills(metafunc.config, failpoints.DELIVERING)
     metafunc.parametrize(("shape", "failpoint", "seed"), found)
 
 

@@ -8,18 +8,17 @@ import pytest
 from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.support.api import CLICK, Shop
-from tests.support.cluster import POSTGRES, SQLITE, Fleet, Shape
+from tests.support.cluster import Fleet, Shape
 from tests.support.mail import MailHost
 from tests.support.receiver import LedgerReceiver
 from tests.support.replies import Answer
 from tocsin.failpoints import MAILING
 
-_SHAPES = (SQLITE, POSTGRES)
 _SHOPS = 4
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, _SHAPES, MAILING))
+    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, MAILING, of_three=("after_mail",)))
 
 
 def test_every_owner_is_told(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.faults.plans import TAKING_IN
 from tests.support.api import Shop
-from tests.support.cluster import POSTGRES, SQLITE, Fleet, Shape
+from tests.support.cluster import Fleet, Shape
 from tests.support.receiver import LedgerReceiver
 from tests.support.waiting import until
 
-_SHAPES = (SQLITE, POSTGRES)
 _CONVERSIONS, _HOLD_S = 30, 2
 _PROPERTIES, _DAYS = 5, 3
 _MIDNIGHTS = "SELECT due_at FROM timer WHERE name LIKE 'midnight%'"
@@ -24,7 +23,9 @@ _DONE_WITHIN_S = 60.0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, _SHAPES, TAKING_IN))
+    metafunc.parametrize(
+        ("shape", "failpoint", "seed"), drills(metafunc.config, TAKING_IN, of_three=("before_commit",))
+    )
 
 
 def test_timers_run_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:
