@@ -40,6 +40,9 @@ _MARGIN_S = 2.0
 # A beat that is not answered within that time is sent again.
 _BEAT_LIMIT_S = 2.0
 
+# It may have to bury others, and to wait for what they are committing.
+_JOIN_LIMIT_S = 10.0
+
 # Between beats that were not answered.
 _AGAIN_S = 0.25
 
@@ -314,7 +317,11 @@ class Membership:
         sent_s = self._clock.monotonic_s()
         self._observe(sent_s, await self._cluster.stored_now())
         now, sent_s = self._clock.now_ms(), self._clock.monotonic_s()
-        node = await self._cluster.join(name=self._name, sends=self._sends, now=now, bury_before=_overdue(now))
+        try:
+            async with asyncio.timeout(_JOIN_LIMIT_S):
+                node = await self._cluster.join(name=self._name, sends=self._sends, now=now, bury_before=_overdue(now))
+        except TimeoutError:
+            raise Unavailable("the store did not answer in time", code="store_unavailable") from None
         self._id_source.renumber(node.number)
         self._id_source.begin_above(node.last_id)
         self._tenure.epoch = node.epoch

@@ -1,0 +1,69 @@
+"""A process that is alone on its database, as on SQLite: it has everything, and can lose it all the same."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.engine.walk import walk
+from tests.support.receiver import LedgerReceiver
+from tocsin.errors import Unavailable
+from tocsin.model import DeliveryState
+from tocsin.shards import ALL
+
+PATH = "/hook"
+
+
+def test_its_tenure_does_not_end(tmp_path: Path, receiver: LedgerReceiver):
+    """Nobody could take over, so nothing depends on its beats."""
+
+    async def scenario() -> None:
+        async with walk(tmp_path, receiver.url(PATH)) as one:
+            assert one.app.tenure.shards == one.app.dispatcher.shards == ALL
+            assert one.app.rounds.running
+            one.advance(86_400)
+            await one.publish()
+            assert (await one.settled(1)).state is DeliveryState.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
+def test_a_second_one_puts_the_first_out(tmp_path: Path, receiver: LedgerReceiver):
+    """Where somebody else has joined after all, the first one's writes are refused until it has joined anew; then it
+    goes on with what waits.
+    """
+
+    async def scenario() -> None:
+        async with walk(tmp_path, receiver.url(PATH)) as one:
+            now = one.clock.now_ms()
+            await one.app.store.cluster.join(name="another", sends=True, now=now, bury_before=now)
+            with pytest.raises(Unavailable) as refused:
+                await one.publish()
+            assert refused.value.code == "not_owner"
+            former = one.app.tenure.epoch
+            await one.app.membership.beat()
+            await one.app.membership.settled()
+            assert one.app.tenure.epoch > former
+            assert one.app.rounds.running
+            receipt = await one.publish()
+            assert (await one.settled(1, receipt)).state is DeliveryState.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
+def test_what_was_stored_behind_its_back_is_found(tmp_path: Path, receiver: LedgerReceiver):
+    """A delivery that waits although nobody was told of it, as after a commit that was taken for failed."""
+
+    async def scenario() -> None:
+        async with walk(tmp_path, receiver.url(PATH)) as one:
+            told, one.app.dispatcher.stored = one.app.dispatcher.stored, lambda *_: None  # type: ignore[method-assign]
+            one.app.dispatcher.reserve = lambda *_: False  # type: ignore[method-assign]
+            await one.publish()
+            one.app.dispatcher.stored = told  # type: ignore[method-assign]
+            one.advance(60)
+            await asyncio.sleep(0.05)
+            assert receiver.arrivals(PATH) == []
+            await one.app.dispatcher.look()
+            assert (await one.settled(1)).state is DeliveryState.SUCCEEDED
+
+    asyncio.run(scenario())
