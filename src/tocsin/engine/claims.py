@@ -44,6 +44,14 @@ class Keeper(Protocol):
         """Reads the settings of a lane that was taken over with its backlog."""
         ...
 
+    async def catch_up(self, account_id: AccountId, config_version: int) -> None:
+        """Knows an account's settings as they were when they had that number, or later.
+
+        Raises:
+            TocsinError: they could not be read.
+        """
+        ...
+
     def in_hands(self, deliveries: Sequence[DeliveryId]) -> None:
         """They are claimed, and known of."""
         ...
@@ -193,16 +201,41 @@ class Claims:
         claimed: dict[WebhookId, list[Claimed]] = {lane.webhook_id: [] for lane in lanes}
         for one in answer.claimed:
             claimed[one.webhook_id].append(one)
+        late = await self._catch_up(answer.claimed)
         gathering = []
         for lane in lanes:
-            if lane.gone:
-                continue  # they are no longer this process's
+            if lane.gone:  # they are no longer this process's
+                self._keeper.out_of_hands([one.id for one in claimed[lane.webhook_id]])
+                continue
+            if lane.account_id in late:
+                self._release(lane, claimed[lane.webhook_id])
+                lane.rests_until = Millis(self._clock.now_ms() + _RETRY_STORE_MS)
+                continue
             if lane.gathers:
                 gathering.append(self._gather(lane, claimed[lane.webhook_id]))
                 continue
             for one in claimed[lane.webhook_id]:
                 self._keeper.hold(lane, one)
         await asyncio.gather(*gathering)
+
+    async def _catch_up(self, claimed: Sequence[Claimed]) -> frozenset[AccountId]:
+        """Events are sent by settings that are no older than those that they were matched by, though it was another
+        process that changed them. The accounts whose settings could not be read.
+        """
+        versions: dict[AccountId, int] = {}
+        for one in claimed:
+            versions[one.account_id] = max(versions.get(one.account_id, 0), one.config_version)
+        late = set()
+
+        async def catch_up(account_id: AccountId, version: int) -> None:
+            try:
+                await self._keeper.catch_up(account_id, version)
+            except TocsinError as error:
+                log.warning("claim_waits", extra={"reason": error.detail})
+                late.add(account_id)
+
+        await asyncio.gather(*(catch_up(account_id, version) for account_id, version in versions.items()))
+        return frozenset(late)
 
     async def _gather(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
         now = self._clock.now_ms()

@@ -103,6 +103,7 @@ class Departures:
                         attempts=0,
                         tries=0,
                         claim_count=1,
+                        config_version=event.config_version,
                     ),
                     now,
                 )

@@ -404,17 +404,33 @@ class Dispatcher:
     def account_changed(self, account_id: AccountId) -> None:
         """Another process has changed it, or its webhooks: their lanes are given the settings that hold now."""
         if self._holdings.of_account(account_id):
-            self._spawn(self._read_anew(account_id))
+            self._spawn(self._follow(account_id))
+
+    async def _follow(self, account_id: AccountId) -> None:
+        try:
+            await self._read_anew(account_id)
+        except TocsinError:
+            for lane in self._holdings.of_account(account_id):
+                lane.configured = False  # they are read with the next claim
+
+    async def catch_up(self, account_id: AccountId, config_version: int) -> None:
+        """Knows an account's settings as they were when they had that number, or later.
+
+        Raises:
+            TocsinError: they could not be read.
+        """
+        view = self._directory.cached(account_id)
+        if view is not None and view.account.config_version >= config_version:
+            return
+        if view is not None:
+            self._directory.forget(account_id)
+        await self._read_anew(account_id)
 
     async def _read_anew(self, account_id: AccountId) -> None:
         try:
             hooks: Mapping[WebhookId, WebhookView] = (await self._directory.view(account_id)).webhooks
         except NotFound:
             hooks = {}
-        except TocsinError:
-            for lane in self._holdings.of_account(account_id):
-                lane.configured = False  # they are read with the next claim
-            return
         for lane in self._holdings.of_account(account_id):
             hook = hooks.get(lane.webhook_id)
             if hook is None:

@@ -97,6 +97,9 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger = Trigger.SCHEDULE
     message: str | None = None  # of a digest that was sent before: the service's name for the message
     revision: int = 0  # of a digest: see `OpenDigest`
+    config_version: int = (
+        0  # by which its event was matched: whoever sends it knows what the account had then, at least
+    )
 
 
 class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,8 +68,9 @@ async def _claim(db: Database, take: Sequence[tuple[DeliveryId, int, int]], epoc
             attempts=attempts,
             tries=tries,
             claim_count=claim_count,
+            config_version=version,
         )
-        for id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data in (
+        for id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data, version in (
             rows[one[0]] for one in take if one[0] in rows
         )
     ]

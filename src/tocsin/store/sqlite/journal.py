@@ -229,7 +229,7 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[S
     if not ids:
         return claimed, erased
     for row in db.execute(_DELIVERY["to_send"], (many(ids),)):
-        id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data = row
+        id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data, version = row
         if data is None:
             erased.append(id_)
             continue
@@ -245,6 +245,7 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[S
                 attempts=attempts,
                 tries=tries,
                 claim_count=claim_count + 1,
+                config_version=version,
             )
         )
         max_bytes -= len(data)

@@ -40,11 +40,14 @@ CROSS JOIN LATERAL (
 UPDATE delivery_live AS d SET prior = d.state, state = 12, claim_count = d.claim_count + 1, claimed_by = $4
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS given (id, account_id, event_id)
 CROSS JOIN LATERAL (
-  SELECT type, timestamp, data FROM event AS e WHERE e.account_id = given.account_id AND e.id = given.event_id AND e.id BETWEEN $5 AND $6
+  SELECT type, timestamp, data, config_version FROM event AS e
+  WHERE e.account_id = given.account_id AND e.id = given.event_id AND e.id BETWEEN $5 AND $6
   LIMIT 1
 ) AS e
 WHERE d.id = given.id AND d.id = ANY ($1) AND d.state < 12
-RETURNING d.id, d.event_id, d.webhook_id, d.account_id, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data;
+RETURNING
+  d.id, d.event_id, d.webhook_id, d.account_id, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data,
+  e.config_version;
 
 -- name: cancel_erased
 WITH gone AS (DELETE FROM delivery_live WHERE id = ANY ($1::bigint[]) AND state < 12 RETURNING *)

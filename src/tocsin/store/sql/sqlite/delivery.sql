@@ -17,7 +17,9 @@ SELECT at FROM delivery INDEXED BY delivery_waiting WHERE webhook_id = ? AND wai
 
 -- name: to_send
 -- What is needed to send them, in the order given.
-SELECT d.id, d.event_id, d.webhook_id, d.account_id, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data
+SELECT
+  d.id, d.event_id, d.webhook_id, d.account_id, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data,
+  e.config_version
 FROM carray(?) AS c CROSS JOIN delivery AS d ON d.id = c.value CROSS JOIN event AS e ON e.id = d.event_id;
 
 -- name: claim
