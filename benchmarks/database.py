@@ -1,6 +1,8 @@
 """A PostgreSQL server for benchmarks: as durable as in production, and read from outside like our own processes."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness import ROOT  # noqa: F401 - finds tests.support
@@ -28,25 +30,26 @@ class Database:
 
     def cpu_s(self) -> float:
         """Processor time of all its processes so far, those that have ended included."""
-        ticks = sum(_spent(self.pid))
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has just ended
-                continue
-            if int(fields[1]) == self.pid:
-                ticks += int(fields[11]) + int(fields[12])
-        return ticks / _TICKS
+        own = _stat(self.pid)
+        ticks = sum(int(field) for field in own[11:15]) if own else 0
+        return (ticks + sum(int(fields[11]) + int(fields[12]) for _, fields in self._children())) / _TICKS
 
     def pin(self, cpus: set[int]) -> None:
         """All processes that it has, and will have."""
+        for pid in (self.pid, *(pid for pid, _ in self._children())):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(pid, cpus)
+
+    def _children(self) -> Iterator[tuple[int, list[str]]]:
         for folder in Path("/proc").glob("[0-9]*"):
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(folder.name) == self.pid or int(fields[1]) == self.pid:
-                os.sched_setaffinity(int(folder.name), cpus)
+            fields = _stat(int(folder.name))
+            if fields and int(fields[1]) == self.pid:
+                yield int(folder.name), fields
 
 
-def _spent(pid: int) -> list[int]:
-    """Its own ticks, and those of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return [int(field) for field in fields[11:15]]
+def _stat(pid: int) -> list[str]:
+    """Of /proc, from the state on; empty: it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

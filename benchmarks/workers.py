@@ -40,9 +40,10 @@ def main() -> None:
         accounts=(200, "accounts, each with a webhook"),
         workers=("0,1,2,4", "how many, one run after the other; 0: one process that does both"),
         seconds=(5.0, "how long the run at half load takes"),
+        no_sync=(False, "commit without waiting for the disk, which many share here: then processors are the limit"),
         profile=(False, "then sample the process of the requests and one worker while it runs again"),
     )
-    database = Database()
+    database = Database(**({"fsync": "off", "full_page_writes": "off"} if args.no_sync else {}))
     take_load_core()
     if (os.cpu_count() or 1) > 1:
         database.pin(_other_cores())
