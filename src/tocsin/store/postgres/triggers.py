@@ -34,8 +34,9 @@ _TRIGGER = statements("trigger")
 _ACCEPTED = Accepted()
 
 # A turn decides for some hundred milliseconds. One that lies idle so long, because its process hangs, is ended by the
-# server. Who waits for a turn is answered in time all the same: its connection is cut off sooner (`database.LONG_S`).
-_IDLE_MS = 10_000
+# server, and those who wait for it have it in time. Who waits for a turn is answered in time all the same: its
+# connection is cut off sooner (`database.LONG_S`).
+_IDLE_MS = 5_000
 _WAIT_MS = 8_000
 
 # What a row of `trigger.read` tells.
