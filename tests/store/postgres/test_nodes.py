@@ -14,7 +14,7 @@ from tocsin.errors import Unavailable
 from tocsin.ids import first_at
 from tocsin.model import DeliveryState, Webhook
 from tocsin.shards import ALL, SHARDS
-from tocsin.store.port import Accepted, Node, Standing, Store
+from tocsin.store.port import Accepted, Claimed, Node, Standing, Store
 from tocsin.store.postgres import cluster
 
 LEASE_MS = 8_000
@@ -163,6 +163,26 @@ async def test_what_others_are_sending_stays_theirs(world: World):
     world.clock.advance(1.001)
     assert (await beat(world, second)).buried == 1
     assert [await world.state(account, id_) for id_ in ids] == [DeliveryState.PENDING, DeliveryState.SENDING]
+
+
+async def test_what_is_tried_by_hand_elsewhere(world: World):
+    """A node without shards that dies in a manual attempt leaves the delivery as it was, whoever has its shard; that
+    one's own attempts go on.
+    """
+    account = await world.account()
+    webhook = await world.webhook(account)
+    ended, sending = [(await world.accept(account, webhook, claimed=True)).deliveries[0].id for _ in range(2)]
+    await world.settle(world.settlement(ended))
+    node = await join(world, sends=False)
+    assert isinstance(await world.store.journal.claim_one(account.id, ended, world.now, node.epoch), Claimed)
+    world.clock.advance(LEASE_MS / 1000 - 1)
+    await beat(world, world.epoch)
+    assert await world.state(account, ended) is DeliveryState.SENDING
+    world.clock.advance(1.001)
+    assert (await beat(world, world.epoch)).buried == 1
+    assert await world.state(account, ended) is DeliveryState.SUCCEEDED
+    assert await world.state(account, sending) is DeliveryState.SENDING
+    assert len(await world.store.records.attempts(account.id, ended)) == 1
 
 
 async def two_apart(world: World, held: Sequence[frozenset[int]], account: object) -> list[Webhook]:
