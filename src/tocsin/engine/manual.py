@@ -1,6 +1,7 @@
 """Attempts that a person asks for, a test or a retry: answered with what really happened."""
 
 import asyncio
+import logging
 from functools import partial
 
 import orjson
@@ -15,8 +16,8 @@ from tocsin.engine.health import Caretaker
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import kept_body, masked, render
 from tocsin.engine.sending.doors import Door
-from tocsin.errors import Conflict, Invalid, NotFound
-from tocsin.ids import IdSource
+from tocsin.errors import Conflict, Invalid, NotFound, Unavailable
+from tocsin.ids import IdSource, show
 from tocsin.model import (
     AccountId,
     Attempt,
@@ -32,6 +33,8 @@ from tocsin.model import (
 from tocsin.profiles.jsjson import stabilise
 from tocsin.store.port import Claimed, Journal, Records, Settlement
 from tocsin.telemetry import Metrics
+
+log = logging.getLogger(__name__)
 
 TEST_HEADER = ("Tocsin-Test", "true")
 
@@ -120,7 +123,8 @@ class Manual:
             raise Conflict("its webhook was deleted", code="webhook_gone")
         if hook.webhook.state is not WebhookState.ACTIVE:
             raise Conflict(f"its webhook is {hook.webhook.state}: enable it first", code="webhook_disabled")
-        claimed = await self._journal.claim_one(account_id, delivery_id, self._clock.now_ms(), self._tenure.epoch)
+        epoch = self._tenure.epoch
+        claimed = await self._journal.claim_one(account_id, delivery_id, self._clock.now_ms(), epoch)
         if claimed is None:
             raise NotFound("there is no such delivery")
         if claimed is DeliveryState.SENDING:
@@ -128,7 +132,7 @@ class Manual:
         if isinstance(claimed, DeliveryState):
             raise Conflict(f"it is {claimed} and its event's body is no longer kept", code="not_retryable")
         self._dispatcher.in_hands([claimed.id])
-        task = asyncio.create_task(self._retry(hook, claimed))
+        task = asyncio.create_task(self._retry(hook, claimed, epoch))
         task.add_done_callback(lambda _: self._dispatcher.out_of_hands([delivery_id]))  # not settled: it is a stray now
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -150,7 +154,7 @@ class Manual:
             raise Conflict(f"it has already ended as {state}", code="already_ended")
         return state
 
-    async def _retry(self, hook: WebhookView, claimed: Claimed) -> Attempt:
+    async def _retry(self, hook: WebhookView, claimed: Claimed, epoch: int) -> Attempt:
         request = render(
             hook.target,
             event_id=claimed.event_id,
@@ -171,7 +175,13 @@ class Manual:
             tries=claimed.tries,
             settled_at=now,
         )
-        state = await self._journal.settle_manual(settlement, self._tenure.epoch)
+        try:
+            state = await self._journal.settle_manual(settlement, epoch)
+        except Unavailable as error:
+            if error.code == "not_owner":
+                self._metrics.outcomes_refused += 1
+                log.warning("outcomes_refused", extra={"outcomes": 1, "deliveries": [show("dlv_", claimed.id)]})
+            raise
         if state in (DeliveryState.PENDING, DeliveryState.RETRYING):
             self._dispatcher.stored(claimed.webhook_id, claimed.account_id, now, hook.webhook.shard)
         return attempt

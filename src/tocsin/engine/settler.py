@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import takewhile
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from tocsin.store.port import Journal, Settlement
 from tocsin.telemetry import Metrics
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Rows of one transaction: beyond some hundreds a row costs no less, and the ones behind wait longer.
 _BATCH = 1_000
@@ -126,7 +128,7 @@ class Settler:
         """
         settlements = [one.settlement for one in batch]
         try:
-            answer, sure = await self._insist(lambda: self._journal.settle(settlements, batch[0].epoch))
+            refused, sure = await self._insist(lambda: self._journal.settle(settlements, batch[0].epoch))
         except Unavailable:
             self._refused([one.delivery_id for one in batch])
             return
@@ -138,8 +140,8 @@ class Settler:
             await self._write(batch[:middle])
             await self._write(batch[middle:])
             return
-        # Where that is not sure, they may well be those that an earlier try has written.
-        refused: Sequence[DeliveryId] = answer if sure and answer else ()
+        if not sure:
+            refused = ()  # they may well be those that an earlier try has written
         if refused:
             self._refused(refused)
         gone = frozenset(refused)
@@ -166,7 +168,7 @@ class Settler:
         shown = [show("dlv_", one) for one in deliveries[:_SHOWN]]
         log.warning("outcomes_refused", extra={"outcomes": len(deliveries), "deliveries": shown})
 
-    async def _insist(self, write: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+    async def _insist(self, write: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Tries until the store answers. Meanwhile `waiting` grows, which stops new attempts from starting.
 
         Returns:
