@@ -8,6 +8,7 @@ A process has the same parts whatever its role is. The role says which of them b
 """
 
 import logging
+import os
 import socket
 from functools import partial
 
@@ -196,7 +197,7 @@ class App:
             clock=clock,
             id_source=id_source,
             metrics=metrics,
-            name=socket.gethostname(),
+            name=f"{socket.gethostname()}, process {os.getpid()}",
             sends=settings.sends,
             on_chief=self._chief,
         )
@@ -249,18 +250,19 @@ class App:
         metrics.watch("tocsin_attempts_in_flight", lambda: self.dispatcher.in_flight)
         metrics.watch("tocsin_settle_queue", lambda: self.settler.waiting)
         metrics.watch("tocsin_lanes", lambda: self.dispatcher.lanes)
+        metrics.watch("tocsin_chief", lambda: self.rounds.running)
 
     async def start(self) -> None:
         self.settler.start()
         if self.settings.sends:
             self.dispatcher.start()
+        self.activities.start()  # before there is a round that gives them something to do
+        self.knowledge_watch.start()
         await self.bell.start()
         if self.store.cluster.shared:
             self.changes.start()
         await self.membership.start()
         self.strays.start()
-        self.activities.start()
-        self.knowledge_watch.start()
         if self.settings.serves_api:
             self.made_operator_key = await self.control.keys.ensure_operator_key(self.settings.admin_key)
             await self.keyring.start()
@@ -310,8 +312,12 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
         for profile, accounts in missing_profiles(await store.accounts.profiles()).items():
             log.warning("profile_missing", extra={"profile": profile, "accounts": accounts})
         app = App(settings, store, vault, clock, Metrics())
-        await app.start()
     except BaseException:
         await store.close()
+        raise
+    try:
+        await app.start()
+    except BaseException:
+        await app.close()
         raise
     return app

@@ -83,6 +83,7 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("tocsin_attempts_in_flight", "gauge", "attempts", "Attempts under way."),
     MetricSpec("tocsin_settle_queue", "gauge", "attempts", "Outcomes waiting to be written."),
     MetricSpec("tocsin_shards_held", "gauge", "shards", "Shards that this process sends for."),
+    MetricSpec("tocsin_chief", "gauge", "1", "1 where this process does what is done once in the installation."),
     MetricSpec("tocsin_beats", "counter", "beats", "Signs of life to the others, by what came of them.", ("outcome",)),
     MetricSpec(
         "tocsin_tenures_lost", "counter", "tenures", "How often this process was taken for dead, and began anew."

@@ -98,6 +98,11 @@ class Fleet:
         return self
 
     @property
+    def settings(self) -> Mapping[str, object]:
+        """What all of them are told."""
+        return dict(self._settings)
+
+    @property
     def api(self) -> Server:
         """The process that answers requests."""
         return self.processes[0]

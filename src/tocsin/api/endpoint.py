@@ -153,7 +153,7 @@ async def _account(
             raise Malformed("name the account in the header Tocsin-Account: acc_…", code="account_required")
         return None
     if principal.account_id is None:
-        await services.directory.view(account_id)  # an operator can name an account that is not there
+        await services.directory.fresh(account_id)  # an operator can name an account that is not there
     return account_id
 
 

@@ -178,7 +178,7 @@ class AccountControl:
         Raises:
             NotFound: no such account.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         now = self._clock.now_ms()
         change = actor.change(now, "account.removed", ids.show("acc_", account_id), name=view.account.name)
         if not await self._accounts.remove(account_id, change):

@@ -52,11 +52,11 @@ class EventTypeControl:
 
     async def list(self, account_id: AccountId) -> Sequence[EventType]:
         """By name."""
-        entries = (await self._directory.view(account_id)).entries()
+        entries = (await self._directory.fresh(account_id)).entries()
         return [entries[name].event_type for name in sorted(entries)]
 
     async def get(self, account_id: AccountId, name: str) -> EventType:
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         return entry_of(view, name, missing=NotFound).event_type
 
     async def put(self, actor: Actor, account_id: AccountId, name: str, put: EventTypePut) -> tuple[EventType, bool]:
@@ -66,7 +66,7 @@ class EventTypeControl:
             Invalid: the name, the schema (`schema_invalid`) or the example (`example_invalid`) is at fault.
             Conflict: `catalogue_fixed`, `event_type_reserved` or `event_type_limit`.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         self._check_own(view, name)
         try:
             _check_name.decode(msgspec.json.encode(name))
@@ -98,7 +98,7 @@ class EventTypeControl:
 
     async def remove(self, actor: Actor, account_id: AccountId, name: str) -> None:
         """Events of that type are refused from now on; webhooks that name it stay and get nothing of it."""
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         self._check_own(view, name)
         change = actor.change(self._clock.now_ms(), "event_type.removed", name)
         if not await self._catalogue.remove(account_id, name, change):

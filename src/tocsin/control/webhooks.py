@@ -138,7 +138,7 @@ class WebhookControl:
             Invalid: `unknown_event_type`.
             Conflict: `body_gone`: the event's body is no longer kept.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         hook = _hook(view, webhook_id)
         now = self._clock.now_ms()
         if event_id is not None:
@@ -164,7 +164,7 @@ class WebhookControl:
             Invalid: any value is at fault; or its channel is e-mail, and no mail server is set up.
             Conflict: `webhook_limit`, `confirmation_paced`.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         profile = view.profile
         channels.check_channel(new.channel)
         channels.check_options(view, new.channel, new.options)
@@ -227,7 +227,7 @@ class WebhookControl:
             NotFound: no such webhook.
             Conflict: `changed_meanwhile`, `not_confirmed`, `confirmation_paced`.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         address = None
         if patch.url is not UNSET:
             known = await self.get(account_id, webhook_id)  # none: said before a name is looked up for it
@@ -324,7 +324,7 @@ class WebhookControl:
         While the overlap lasts, `standard` signs with both secrets; the other dialects' receivers go on with the one
         that they know.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         profile = view.profile
         secret = rotation.secret
         if secret is not None:

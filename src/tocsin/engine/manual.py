@@ -87,7 +87,7 @@ class Manual:
             Invalid: no such event type.
             Conflict: `not_confirmed`: whoever reads at its address has not agreed yet.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         hook = view.webhooks.get(webhook_id)
         if hook is None:
             raise NotFound("there is no such webhook")
@@ -117,7 +117,7 @@ class Manual:
         delivery = await self._records.delivery(account_id, delivery_id)
         if delivery is None:
             raise NotFound("there is no such delivery")
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         hook = view.webhooks.get(delivery.webhook_id)
         if hook is None:
             raise Conflict("its webhook was deleted", code="webhook_gone")

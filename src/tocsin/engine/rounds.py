@@ -28,7 +28,7 @@ class Rounds:
 
     @property
     def running(self) -> bool:
-        """Whether this process is the chief."""
+        """Whether this process is the chief, and at work as such."""
         return self._running
 
     def start(self) -> None:
