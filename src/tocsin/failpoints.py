@@ -13,8 +13,9 @@ from pathlib import Path
 DELIVERING = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
 GATHERING = ("before_gather", "after_gather")
 MAILING = ("before_mail", "after_mail")
+SHARING = ("before_take", "before_give", "before_burial")
 MOVING = ("before_piece", "after_piece", "after_emptied", "between_marks", "after_marks")
-NAMES = DELIVERING + GATHERING + MAILING + MOVING
+NAMES = DELIVERING + GATHERING + MAILING + SHARING + MOVING
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

@@ -27,7 +27,7 @@ class Lives:
         self.fleet = fleet
         self.faults: list[Fault] = []
         self._kills = list(kills)
-        taking_in = self._kills[0].split(":", 1)[0] in TAKING_IN
+        taking_in = bool(kills) and kills[0].split(":", 1)[0] in TAKING_IN
         self._mortal = mortal or ((0,) if taking_in else fleet.shape.senders)
         self._revive = revive or len(fleet.shape.senders) == 1
         self._left: set[int] = set()  # dead for good

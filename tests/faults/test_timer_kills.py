@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import drills
+from tests.faults.fleets import TAKEN_OVER_WITHIN_S, shared_out
 from tests.faults.lives import Lives
 from tests.faults.plans import TAKING_IN
 from tests.support.api import Shop
-from tests.support.cluster import Fleet, Shape
+from tests.support.cluster import THREE, Fleet, Shape
 from tests.support.receiver import LedgerReceiver
 from tests.support.waiting import until
 
@@ -23,9 +24,9 @@ _DONE_WITHIN_S = 60.0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(
-        ("shape", "failpoint", "seed"), drills(metafunc.config, TAKING_IN, of_three=("before_commit",))
-    )
+    if "shape" in metafunc.fixturenames:
+        found = drills(metafunc.config, TAKING_IN, of_three=("before_commit",))
+        metafunc.parametrize(("shape", "failpoint", "seed"), found)
 
 
 def test_timers_run_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:
@@ -75,6 +76,36 @@ def test_timers_run_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path
             assert all(arrival.verified for arrival in arrivals)
             days = {arrival.id: arrival.data["date"] for arrival in arrivals}
             assert len(days) == _DAYS == len(set(days.values()))
+
+
+@pytest.mark.slow
+def test_a_frozen_process_holds_up_no_timers(tmp_path: Path) -> None:
+    """Whoever runs timers freezes in the middle of the transaction that does so: its locks are taken from it, another
+    one runs them, and when it wakes it has done none of them a second time.
+    """
+    with LedgerReceiver() as receiver, Fleet(THREE, tmp_path, retry_scale=0.002) as fleet:
+        token = fleet.folder / "token"
+        token.touch()
+        fleet.start(dict.fromkeys(THREE.senders, f"before_commit:1:stop:{token}"))
+        network = fleet.operator.shop("network", "trcker")
+        network.ok("PUT", "/v1/offers/summer", {"name": "Summer", "hold_s": _HOLD_S})
+        hook = network.webhook(receiver.url("/network"), ["conversion.approved"])
+        lives = Lives(fleet, [])
+        for n in range(_CONVERSIONS):
+            _post(lives, network, n)
+        until(lambda: any(process.frozen for process in fleet.senders), "frozen")
+        [frozen] = [process for process in fleet.senders if process.frozen]
+        lives.until(
+            lambda: _fired(lives, network)["conversion.approved"] == _CONVERSIONS,
+            lambda: f"all approved by others; {_fired(lives, network)}",
+            TAKEN_OVER_WITHIN_S,
+        )
+        frozen.thaw()
+        shared_out(fleet, senders=3)
+        until(frozen.ready, "ready again")
+        until(lambda: len(receiver.counts("/network")) == _CONVERSIONS, "all told")
+        assert {one["status"] for one in network.deliveries(webhook=hook["id"])} <= {"succeeded", "sending"}
+        assert _fired(lives, network) == {"conversion.created": _CONVERSIONS, "conversion.approved": _CONVERSIONS}
 
 
 def _fall_due(fleet: Fleet) -> None:

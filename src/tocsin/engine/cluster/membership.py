@@ -14,6 +14,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from tocsin import failpoints
 from tocsin.clock import Clock, CorrectedClock, Millis
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
@@ -245,6 +246,7 @@ class Membership:
         # What was given away while the beat was under way may still be in its answer.
         gained = frozenset(one for one in standing.held - known if self._given.get(one, 0) < beat)
         if gained:
+            failpoints.reach("before_take")
             self._taking |= gained
             self._note()
             self._change(self._take(gained))
@@ -290,6 +292,7 @@ class Membership:
         log.info("shards_given", extra={"shards": len(shards), "held": len(self._tenure.shards)})
 
     async def _give(self, shards: frozenset[int]) -> None:
+        failpoints.reach("before_give")
         while True:
             try:
                 await self._cluster.give(self._tenure.epoch, shards)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from tocsin import failpoints
 from tocsin.clock import Millis
 from tocsin.errors import Unavailable
 from tocsin.ids import NODES, first_at
@@ -122,6 +123,7 @@ class PostgresCluster:
                 if await db.row(_NODE["overdue"], epoch, bury_before) is None:
                     return False
                 await _end(db, epoch)
+                failpoints.reach("before_burial")
                 return True
 
             try:
