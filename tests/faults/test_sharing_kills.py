@@ -73,7 +73,7 @@ def _die(fleet: Fleet, failpoint: str, number: int) -> list[Fault]:
         case "before_take":
             fleet.processes[number].start(failpoint)
         case "before_give":
-            fleet.add("worker").start()  # which is to have some of each other's
+            fleet.add("worker").launch()  # which is to have some of each other's
         case "before_burial":
             fleet.processes[number].kill9()
             faults.append(Fault(number, time.time()))
@@ -82,5 +82,9 @@ def _die(fleet: Fleet, failpoint: str, number: int) -> list[Fault]:
         return [n for n, one in enumerate(fleet.processes) if not one.running and (not faults or n != number)]
 
     [died] = until(dead, lambda: f"a death at {failpoint}\n{fleet.log_tail()}", TAKEN_OVER_WITHIN_S)
+    faults.append(Fault(died, time.time()))
     assert fleet.processes[died].wait_end() == -signal.SIGKILL
-    return [*faults, Fault(died, time.time())]
+    for one in fleet.processes:
+        if one.running:
+            one.wait_ready()
+    return faults
