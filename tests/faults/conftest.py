@@ -11,7 +11,7 @@ from tests.support.cluster import POSTGRES, SQLITE, THREE, Shape
 
 # The short form's seeds: an even one and odd ones, as plans differ by that.
 _SHORT = {SQLITE: [0], POSTGRES: [1], THREE: [3]}
-_GAP = "gap"
+_MEASURED = ("rest, ", "unwritten, ")
 
 
 def seeds(config: pytest.Config, shape: Shape) -> list[int]:
@@ -42,14 +42,13 @@ def drills(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How long work rested after deaths and freezes, by fleet."""
-    gaps: defaultdict[str, list[float]] = defaultdict(list)
+    """What drills have measured, by fleet: how long work rested, and how long outcomes had waited that were lost."""
+    measured: defaultdict[str, list[float]] = defaultdict(list)
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, value in report.user_properties:
-            if name.startswith(_GAP):
-                gaps[name].append(value)
-    for name, measured in sorted(gaps.items()):
+            if name.startswith(_MEASURED):
+                measured[name].append(value)
+    for name, values in sorted(measured.items()):
         terminalreporter.write_line(
-            f"{name}: {len(measured)} drills; work rested for {median(measured):.1f} s (median), "
-            f"{max(measured):.1f} s (most)"
+            f"{name}: {len(values)} drills, {median(values):.1f} s (median), {max(values):.1f} s (most)"
         )

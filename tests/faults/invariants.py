@@ -14,6 +14,9 @@ from tocsin.clock import parse_rfc3339
 # process's clock is corrected by the database's, whose answer takes its time on a busy machine.
 _SLACK_S = {False: 0.003, True: 0.2}
 
+# Between an attempt's start and its first byte, which is not in its duration, on a busy machine.
+_ASIDE_S = 1.0
+
 # How long an outcome may wait to be written on a busy machine: what was answered earlier than this before a fault was
 # durable by then, or is lost.
 _SETTLE_S = 5.0
@@ -156,7 +159,7 @@ def _without_logged(arrivals: list[Arrival], attempts: list[Json], slack_s: floa
         own = [
             arrival
             for arrival in left
-            if start - slack_s <= arrival.at <= end + slack_s
+            if start - slack_s <= arrival.at <= end + _ASIDE_S
             and arrival.answered == attempt["status_code"]
             and arrival.at > behind
         ]
@@ -219,6 +222,19 @@ def longest_gap_s(evidence: Evidence) -> float:
         if following:
             longest = max(longest, following[0] - since)
     return longest
+
+
+def oldest_unwritten_s(evidence: Evidence) -> float:
+    """Of the outcomes that were lost at a kill, how long before it the oldest was told."""
+    oldest = 0.0
+    refused = {id_ for id_, hook in zip(evidence.hook_ids, evidence.plan.hooks, strict=True) if hook.refused}
+    for delivery in itertools.chain(*evidence.deliveries):
+        if delivery["webhook_id"] not in refused:
+            arrivals = evidence.arrivals(delivery)
+            for lost in _without_logged(arrivals, delivery["attempts"], _slack_s(evidence)):
+                told_at = lost.answered_at or lost.at
+                oldest = max([oldest, *(fault.at - told_at for fault in evidence.faults if fault.at > told_at)][:2])
+    return oldest
 
 
 def it_died_where_it_should(evidence: Evidence) -> None:

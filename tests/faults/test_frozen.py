@@ -91,7 +91,7 @@ def _finish(scene: drill.Drill, plan: Plan, faults: list[Fault], record_property
             _DONE_WITHIN_S,
         )
         evidence = scene.evidence(faults)
-        record_property(f"gap, {plan.failpoint}", invariants.longest_gap_s(evidence))
+        record_property(f"rest, {plan.failpoint}", invariants.longest_gap_s(evidence))
         invariants.check_all(evidence)
     except Exception as error:
         error.add_note(str(plan))

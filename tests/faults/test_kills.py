@@ -23,7 +23,8 @@ def test_a_kill_loses_nothing(
     plan = plans.plan(shape, failpoint, seed)
     try:
         evidence = drill.run(plan, tmp_path)
-        record_property(f"gap, {shape}, {failpoint}", invariants.longest_gap_s(evidence))
+        record_property(f"rest, {shape}, {failpoint}", invariants.longest_gap_s(evidence))
+        record_property(f"unwritten, {shape}", invariants.oldest_unwritten_s(evidence))
         invariants.check_all(evidence)
         invariants.it_died_where_it_should(evidence)
     except Exception as error:

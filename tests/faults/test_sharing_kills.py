@@ -58,7 +58,7 @@ def test_shards_that_change_hands_are_not_lost(
         shared_out(fleet, senders=sum(process.running for process in fleet.processes[1:]))
         until(scene.done, lambda: f"all delivered: {scene.missing()}\n{fleet.log_tail()}", _DONE_WITHIN_S)
         evidence = scene.evidence(faults)
-        record_property(f"gap, sharing, {failpoint}", invariants.longest_gap_s(evidence))
+        record_property(f"rest, sharing, {failpoint}", invariants.longest_gap_s(evidence))
         try:
             invariants.check_all(evidence)
         except AssertionError as error:

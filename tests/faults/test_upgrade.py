@@ -95,7 +95,7 @@ def test_a_rolling_upgrade_leaves_nothing_behind(
             error.add_note(f"{plan}\n{fleet.log_tail()}")
             raise
         arrived = sorted(arrival.at for arrival in scene.receiver.arrivals())
-        record_property("gap, upgrade", max(after - before for before, after in itertools.pairwise(arrived)))
+        record_property("rest, upgrade", max(after - before for before, after in itertools.pairwise(arrived)))
 
 
 def _replace(process: Server, source: Path) -> None:
