@@ -1,6 +1,7 @@
 """Every figure and every table of facts is the program's own."""
 
 import configparser
+import json
 import re
 import shlex
 import tomllib
@@ -28,6 +29,7 @@ from tocsin.model import TRANSITIONS, OutcomeKind
 from tocsin.profiles import patterns, schema_parts, schemas
 from tocsin.receiver.verify import TOLERANCE_S, Cause
 from tocsin.security import guard, headers
+from tocsin.store.postgres import database
 
 STANDARD = profiles.load("standard")
 
@@ -237,3 +239,46 @@ def test_the_makefile_has_the_readmes_commands() -> None:
     for target in re.findall(r"[`$] ?make ([a-z]+)", page("README.md").text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"there is no target {target}"
     assert "$(BIN)/pytest" in makefile
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+
+def test_the_units_of_several_processes_start_them() -> None:
+    """For each role; and systemd waits longer than a stop can take."""
+    [block] = [one for one in page("docs/how-to/scale-out.md").blocks if one.language == "ini"]
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(re.sub(r"^EnvironmentFile=.*\n", "", block.text, flags=re.MULTILINE))  # it has two
+    service = unit["Service"]
+    for role in ("api", "worker", "all"):
+        _starts(shlex.split(service["ExecStart"].replace("%i", role)))
+    assert float(service["TimeoutStopSec"]) > config.Settings().drain_s + app._SETTLE_S
+    assert int(service["LimitNOFILE"]) == serving._OPEN_FILES
+
+
+def test_the_containers_of_several_processes_start_them() -> None:
+    """Schema first, then both roles; with time to stop."""
+    [block] = [one for one in page("docs/how-to/scale-out.md").blocks if one.language == "yaml"]
+    first, *servers = [json.loads(words) for words in re.findall(r"command: (.*)", block.text)]
+    assert first == ["tocsin", "migrate"]
+    assert [_starts(words)["--role"] for words in servers] == ["api", "worker"]
+    graces = [int(seconds) for seconds in re.findall(r"stop_grace_period: (\d+)s", block.text)]
+    assert len(graces) == len(servers)
+    assert min(graces) > config.Settings().drain_s + app._SETTLE_S
+
+
+def _starts(words: list[str]) -> dict[str, str]:
+    """The flags of a command that starts a server, which must be those that there are."""
+    program, command, *flags = words
+    assert (program.rpartition("/")[2], command) == ("tocsin", "serve")
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    assert all(flag in _help(("serve",)) for flag in given)
+    config.load({"role": given["--role"]}, {})
+    return given
+
+
+def test_a_process_makes_as_many_connections_as_is_said() -> None:
+    """Those of its work, one for beats, one to listen on."""
+    assert database._CONNECTIONS + 2 == 12
+    assert "up to twelve connections: ten for its work" in page("docs/how-to/scale-out.md").prose

@@ -9,11 +9,11 @@ from pathlib import Path
 from tocsin import installation
 from tocsin.cli.findings import FAIL, OK, WARN, Finding
 from tocsin.config import Settings
+from tocsin.engine.cluster.membership import LEASE_S
 from tocsin.errors import Misconfigured
 from tocsin.security.vault import KEY_BYTES
 from tocsin.shards import CHIEF, SHARDS
 
-_UNSEEN_S = 8.0  # the lease of a node: others take over from one that was not seen for longer
 _LITTLE_SPACE = 1 << 30
 _NO_SPACE = 100 << 20
 _CLOCK_OFF_S = 1.0  # signatures may be minutes off; but whose clock is off by seconds has none that is kept right
@@ -93,7 +93,7 @@ def _processes(found: installation.Examination) -> Iterator[Finding]:
         does = f"sends for {len(node.shards)} of {SHARDS} shards" if node.sends else "answers requests"
         if CHIEF in node.shards:
             does += ", and does what is done once"
-        if unseen_s > _UNSEEN_S:
+        if unseen_s > LEASE_S:
             detail = f"{node.name} {does}, and was not seen for {unseen_s:.0f} s"
             yield Finding(WARN, "process", detail, "start it again, if it died: the next one that is seen takes over")
         else:
