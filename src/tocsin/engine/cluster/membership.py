@@ -279,7 +279,8 @@ class Membership:
                 await asyncio.sleep(_RETRY_S)
         self._taking -= shards
         self._taken |= shards
-        log.info("shards_taken", extra={"shards": len(shards), "held": len(self._tenure.shards)})
+        if self._cluster.shared:  # of no interest where there are no others
+            log.info("shards_taken", extra={"shards": len(shards), "held": len(self._tenure.shards)})
         if CHIEF in shards:
             self._chief = True
             await self._on_chief(True)
@@ -289,7 +290,8 @@ class Membership:
             await self._resign()
         async for empty in self._dispatcher.leave(shards):
             await self._give(empty)
-        log.info("shards_given", extra={"shards": len(shards), "held": len(self._tenure.shards)})
+        if self._cluster.shared:  # of no interest where there are no others
+            log.info("shards_given", extra={"shards": len(shards), "held": len(self._tenure.shards)})
 
     async def _give(self, shards: frozenset[int]) -> None:
         failpoints.reach("before_give")
@@ -330,7 +332,8 @@ class Membership:
         self._tenure.epoch = node.epoch
         self._joined = True
         self._renew(sent_s)
-        log.info("joined", extra={"epoch": node.epoch, "node": node.number})
+        if self._cluster.shared:  # of no interest where there are no others
+            log.info("joined", extra={"epoch": node.epoch, "node": node.number})
 
     async def _lost(self) -> None:
         """It was taken for dead: others have, or will have, all that it held."""
