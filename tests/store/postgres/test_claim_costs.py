@@ -4,6 +4,7 @@ Not the plan is pinned here but its work: how many rows were read on the way, by
 are none at all, those of the time before the backlog came, and fresh ones.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import WritingDatabase
 
 WAITING = 30_000
+
+SQL = statements("delivery")
 
 FILL = (
     """
@@ -115,3 +118,49 @@ async def test_looking_for_lanes_reads_a_few_rows_for_each(world: World):
     finally:
         await connection.close()
     assert (after[0] - before[0], after[1] - before[1] <= 100) == (0, True), (before, after)
+
+
+async def plan(connection: Any, name: str, *values: object) -> str:
+    """As it was carried out; nothing of it is kept."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE) {SQL[name]}", *values))
+    finally:
+        await transaction.rollback()
+
+
+async def test_what_is_given_is_gone_through_once(world: World):
+    """Where the planner believes that hardly any of the rows are what is asked for, and all of them are."""
+    account = await world.account()
+    hook = await world.webhook(account)
+    connection = await asyncpg.connect(address(name_of(world.directory)))
+    try:
+        for setting, value in _PLANS.items():
+            await connection.execute(f"SET {setting} = {value}")
+        await fill(connection, world, account, [hook], 500)
+        world.clock.advance(60)
+        sending = [one.id for one in await world.claim(hook)]
+        await connection.execute("ANALYZE")  # all that it knows of is being sent
+        await fill(connection, world, account, [hook], WAITING)
+        world.clock.advance(60)
+        rows = await connection.fetch(
+            "SELECT id, account_id, event_id FROM delivery_live WHERE state < 12 ORDER BY id LIMIT 256"
+        )
+        ids, accounts, events = ([row[n] for row in rows] for n in range(3))
+        plans = [await plan(connection, "claim", ids, accounts, events, world.epoch, min(events), max(events))]
+
+        await world.store.journal.release(sending, world.epoch)
+        await connection.execute("ANALYZE")  # nothing is being sent
+        ids = [one.id for one in await world.claim(hook, 256)]
+        each = ([0], [world.now], [1], [200], [0], [b"record"], [1])
+        settled = [ids, *(one * len(ids) for one in each)]
+        settled[5] = [world.ids.next() for _ in ids]
+        for name, state in (("settle", 20), ("settle_waiting", 11)):
+            settled[1] = [state] * len(ids)
+            plans.append(await plan(connection, name, *settled, world.epoch))
+    finally:
+        await connection.close()
+    for one in plans:
+        assert "rows=256" in one, one
+        assert set(re.findall(r"Function Scan on .* loops=(\d+)", one)) == {"1"}, one

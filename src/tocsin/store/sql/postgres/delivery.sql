@@ -92,17 +92,18 @@ SELECT id, account_id, event_id, state, prior FROM delivery_live WHERE id = ANY 
 -- an attempt that is kept already neither: its outcome may come again, where the first commit's was unknown, and find the
 -- delivery claimed for the next attempt. Which were settled.
 --
--- `id = ANY` says again what the join says, `state = 12` is not said since who has a sender is being sent, and IS NOT
--- DISTINCT FROM is what no index is asked for: so each is looked up, where the planner would else go along all that is
--- being sent, the dead rows of what was lately settled among it.
+-- `id = ANY` says again what the join says, and `state = 12` is not said, since who has a sender is being sent: so each
+-- is looked up, where the planner would else go along all that is being sent, the dead rows of what was lately settled
+-- among it. Into a CASE it does not look: it knows of a backlog that hardly anything in it is being sent, would think
+-- that next to none are met, and compare each of them with each outcome, 480 ms for a thousand in place of 10.
 WITH given AS (
   SELECT * FROM unnest(
     $1::bigint[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[], $7::bytea[], $8::integer[]
   ) AS outcome (delivery_id, state, at, tries, status_code, attempt_id, record, n)
 ), ended AS (
   DELETE FROM delivery_live AS d USING given
-  WHERE d.id = given.delivery_id AND d.id = ANY ($1) AND d.claimed_by IS NOT DISTINCT FROM $9
-    AND d.attempts = given.n - 1
+  WHERE d.id = given.delivery_id AND d.id = ANY ($1)
+    AND CASE WHEN d.claimed_by = $9 THEN d.attempts = given.n - 1 ELSE false END
   RETURNING d.account_id, d.id, d.event_id, d.webhook_id, d.replay_id, given.at, d.attempts + 1 AS attempts,
     given.tries, given.status_code, given.state, given.attempt_id, given.record
 ), logged AS (
@@ -124,8 +125,8 @@ WITH given AS (
   UPDATE delivery_live AS d SET
     state = given.state, at = given.at, tries = given.tries, status_code = given.status_code,
     attempts = d.attempts + 1, claim_count = 0, claimed_by = NULL
-  FROM given WHERE d.id = given.delivery_id AND d.id = ANY ($1) AND d.claimed_by IS NOT DISTINCT FROM $9
-    AND d.attempts = given.n - 1
+  FROM given WHERE d.id = given.delivery_id AND d.id = ANY ($1)
+    AND CASE WHEN d.claimed_by = $9 THEN d.attempts = given.n - 1 ELSE false END
   RETURNING d.account_id, d.id, given.attempt_id, given.record
 )
 INSERT INTO attempt (account_id, delivery_id, id, record)

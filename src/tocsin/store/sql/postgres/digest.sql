@@ -26,12 +26,13 @@ UPDATE digest SET takes = false
 WHERE webhook_id = ANY ($1::bigint[]) AND takes AND delivery_id <> ALL ($2::bigint[]);
 
 -- name: fold
--- Moves those members into the log that the node is still sending; which they are. `id = ANY`: see `delivery.settle`.
+-- Moves those members into the log that the node is still sending; which they are. For `id = ANY` and CASE see
+-- `delivery.settle`.
 WITH folded AS (
   DELETE FROM delivery_live AS d
   USING unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given (id, webhook_id, digest_id, at)
-  WHERE d.id = given.id AND d.id = ANY ($1) AND d.webhook_id = given.webhook_id
-    AND d.claimed_by IS NOT DISTINCT FROM $5 AND d.id <> given.digest_id
+  WHERE d.id = given.id AND d.id = ANY ($1)
+    AND CASE WHEN d.claimed_by = $5 THEN d.webhook_id = given.webhook_id AND d.id <> given.digest_id ELSE false END
   RETURNING d.*, given.digest_id, given.at AS ended_at
 )
 INSERT INTO delivery_log (
