@@ -1,9 +1,9 @@
 """How long a claim takes with few and with very many deliveries waiting: for the account that they wait for, over few
 lanes and over many, and for an account beside it.
 
-Nothing is vacuumed meanwhile, and PostgreSQL's commits do not wait for the disk, which says nothing of claims. On it all
-is measured twice: with statistics from before the backlog came, and after ANALYZE. The ratio is to the first size of the
-same run; flat is 1.
+Nothing is vacuumed meanwhile, and PostgreSQL's commits do not wait for the disk, which says nothing of claims. There,
+all is measured twice: with statistics from before the backlog came, and after ANALYZE. The ratio is to the first size
+of the same run; flat is 1.
 """
 
 import asyncio
