@@ -1,7 +1,7 @@
 """What the fault drills share: how many seeds each has, and the gaps that were measured."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import pytest
@@ -22,21 +22,23 @@ def seeds(config: pytest.Config, shape: Shape) -> list[int]:
     return _SHORT[shape] if many is None else list(range(many))
 
 
+def is_short(config: pytest.Config) -> bool:
+    return config.getoption("seed") is None and config.getoption("seeds") is None
+
+
 def drills(
-    config: pytest.Config, failpoints: Sequence[str], *, of_three: Sequence[str] | None = None
+    config: pytest.Config, failpoints: Sequence[str], short: Mapping[Shape, Sequence[str]]
 ) -> list[ParameterSet]:
     """Every fleet, failpoint and seed.
 
     Args:
-        of_three: the failpoints of a fleet of three in the short form, as each of these waits for a lease to end; None:
-            all.
+        short: which failpoints the fleets on PostgreSQL have in the short form: whoever dies there is missed only when
+            its lease is over.
     """
-    short = config.getoption("seed") is None and config.getoption("seeds") is None
     return [
         pytest.param(shape, failpoint, seed, id=f"{shape}-{failpoint}-{seed}", marks=pytest.mark.slow)
         for shape in (SQLITE, POSTGRES, THREE)
-        for failpoint in failpoints
-        if not (short and shape == THREE and of_three is not None and failpoint not in of_three)
+        for failpoint in (short.get(shape, failpoints) if is_short(config) else failpoints)
         for seed in seeds(config, shape)
     ]
 

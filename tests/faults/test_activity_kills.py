@@ -15,7 +15,7 @@ from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.faults.plans import TAKING_IN
 from tests.support.api import Json, Shop
-from tests.support.cluster import Fleet, Shape
+from tests.support.cluster import POSTGRES, THREE, Fleet, Shape
 from tests.support.receiver import Arrival, LedgerReceiver
 from tests.support.replies import Answer, Reply
 from tests.support.waiting import until
@@ -128,10 +128,12 @@ class _Drill:
             self.failed.append(error)
 
 
+# See `drills`.
+_SHORT = {POSTGRES: ("before_settle",), THREE: ("after_commit",)}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(
-        ("shape", "failpoint", "seed"), drills(metafunc.config, DELIVERING, of_three=("after_commit",))
-    )
+    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, DELIVERING, _SHORT))
 
 
 def test_every_fact_counts_once_and_fires_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:

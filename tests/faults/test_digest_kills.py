@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.support.api import Shop
-from tests.support.cluster import Fleet, Shape
+from tests.support.cluster import POSTGRES, THREE, Fleet, Shape
 from tocsin.receiver.doubles import TelegramDouble
 
 _EVENTS = 60
@@ -45,8 +45,12 @@ def chat() -> Iterator[TelegramDouble]:
     loop.close()
 
 
+# See `drills`.
+_SHORT = {POSTGRES: (), THREE: ("after_gather",)}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(("shape", "death", "seed"), drills(metafunc.config, _DEATHS, of_three=("after_gather",)))
+    metafunc.parametrize(("shape", "death", "seed"), drills(metafunc.config, _DEATHS, _SHORT))
 
 
 def test_every_alert_is_told_or_counted_once(

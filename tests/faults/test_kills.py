@@ -7,12 +7,15 @@ import pytest
 
 from tests.faults import drill, invariants, plans
 from tests.faults.conftest import drills
-from tests.support.cluster import Shape
+from tests.support.cluster import POSTGRES, THREE, Shape
 from tocsin import failpoints
+
+# See `drills`.
+_SHORT = {POSTGRES: ("before_commit", "after_send"), THREE: ("after_commit", "after_claim", "before_settle")}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    found = drills(metafunc.config, failpoints.DELIVERING)
+    found = drills(metafunc.config, failpoints.DELIVERING, _SHORT)
     metafunc.parametrize(("shape", "failpoint", "seed"), found)
 
 

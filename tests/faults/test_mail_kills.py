@@ -8,7 +8,7 @@ import pytest
 from tests.faults.conftest import drills
 from tests.faults.lives import Lives
 from tests.support.api import CLICK, Shop
-from tests.support.cluster import Fleet, Shape
+from tests.support.cluster import POSTGRES, THREE, Fleet, Shape
 from tests.support.mail import MailHost
 from tests.support.receiver import LedgerReceiver
 from tests.support.replies import Answer
@@ -16,9 +16,12 @@ from tocsin.failpoints import MAILING
 
 _SHOPS = 4
 
+# See `drills`.
+_SHORT = {POSTGRES: (), THREE: ("after_mail",)}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, MAILING, of_three=("after_mail",)))
+    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, MAILING, _SHORT))
 
 
 def test_every_owner_is_told(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import drill, invariants
-from tests.faults.conftest import seeds
+from tests.faults.conftest import is_short, seeds
 from tests.faults.evidence import Fault
 from tests.faults.fleets import TAKEN_OVER_WITHIN_S, shared_out
 from tests.faults.plans import steady
@@ -21,7 +21,7 @@ _DONE_WITHIN_S = 90.0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize("failpoint", SHARING)
+    metafunc.parametrize("failpoint", ["before_burial"] if is_short(metafunc.config) else SHARING)
     metafunc.parametrize("seed", seeds(metafunc.config, THREE))
 
 

@@ -13,7 +13,7 @@ from tests.faults.fleets import TAKEN_OVER_WITHIN_S, shared_out
 from tests.faults.lives import Lives
 from tests.faults.plans import TAKING_IN
 from tests.support.api import Shop
-from tests.support.cluster import THREE, Fleet, Shape
+from tests.support.cluster import POSTGRES, THREE, Fleet, Shape
 from tests.support.receiver import LedgerReceiver
 from tests.support.waiting import until
 
@@ -22,10 +22,13 @@ _PROPERTIES, _DAYS = 5, 3
 _MIDNIGHTS = "SELECT due_at FROM timer WHERE name LIKE 'midnight%'"
 _DONE_WITHIN_S = 60.0
 
+# See `drills`.
+_SHORT = {POSTGRES: (), THREE: ("before_commit",)}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shape" in metafunc.fixturenames:
-        found = drills(metafunc.config, TAKING_IN, of_three=("before_commit",))
+        found = drills(metafunc.config, TAKING_IN, _SHORT)
         metafunc.parametrize(("shape", "failpoint", "seed"), found)
 
 
