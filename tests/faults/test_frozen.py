@@ -9,13 +9,18 @@ import pytest
 from tests.faults import drill, invariants
 from tests.faults.conftest import seeds
 from tests.faults.evidence import Fault
-from tests.faults.fleets import TAKEN_OVER_WITHIN_S, figure, said, shared_out
+from tests.faults.fleets import LEASE_S, TAKEN_OVER_WITHIN_S, figure, said, shared_out
 from tests.faults.plans import Plan, steady
 from tests.support.cluster import THREE
+from tests.support.receiver import Arrival, Script
+from tests.support.replies import Answer, Reply
 from tests.support.server import Server
 from tests.support.waiting import until
 
-_LEASE_S = 8.0
+_REFUSED = "outcomes_refused"
+
+# So long takes the answer to what is sent again: whoever wakes meanwhile finds it in the air elsewhere.
+_AGAIN_S = 5.0
 
 _DONE_WITHIN_S = 60.0
 
@@ -42,9 +47,11 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(
         until(lambda: figure(process, "tocsin_attempts_in_flight") > 0 and scene.receiver.arrivals(), "in the air")
         process.freeze()
         frozen_at = time.time()
+        again = _slow_when_sent_again(scene)
         shared_out(fleet, senders=2)
-        until(lambda: time.time() - frozen_at > _LEASE_S + 2, "longer than its lease", _LEASE_S + 5)
+        until(again, lambda: f"something that is sent again\n{fleet.log_tail()}")
         woken_at = time.time()
+        assert woken_at - frozen_at > LEASE_S
         process.thaw()
         shared_out(fleet, senders=3)
         until(process.ready, "ready again")
@@ -52,6 +59,8 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(
         refused = {one["id"] for shop in scene.shops for one in shop.deliveries() if _refused(process, one["id"])}
         assert refused, f"nothing was refused, or its log does not say so\n{fleet.log_tail()}"
         assert len(said(process, "joined")) == 2
+        by_others = [line for other in fleet.processes if other is not process for line in said(other, _REFUSED)]
+        assert not by_others, f"a late outcome took somebody else's place: {by_others}"
 
 
 @pytest.mark.slow
@@ -98,6 +107,26 @@ def _finish(scene: drill.Drill, plan: Plan, faults: list[Fault], record_property
         raise
 
 
+def _slow_when_sent_again(scene: drill.Drill) -> Callable[[], bool]:
+    """From now on, receivers take their time for what they have been sent before and answered well. Whether there has
+    been any such.
+    """
+    seen: list[str] = []
+
+    def slowly(path: str, usual: Script) -> Script:
+        def answer(arrival: Arrival) -> Reply:
+            if any(one.id == arrival.id and one.ok for one in scene.receiver.arrivals(path)):
+                seen.append(arrival.id)
+                return Answer(200, after_s=_AGAIN_S)
+            return usual(arrival)
+
+        return answer
+
+    for hook, usual in zip(scene.plan.hooks, scene.scripts, strict=True):
+        scene.receiver.script(hook.path, slowly(hook.path, usual))
+    return lambda: bool(seen)
+
+
 def _refused(process: Server, delivery: str) -> bool:
     """Whether its log says that it could not write what became of a delivery."""
-    return any(delivery in line for line in said(process, "outcomes_refused"))
+    return any(delivery in line for line in said(process, _REFUSED))
