@@ -31,7 +31,8 @@ SYSTEM = Actor()
 class Gate:
     """A receiver that answers once it is let."""
 
-    def __init__(self) -> None:
+    def __init__(self, status: int = 200) -> None:
+        self._status = status
         self._open = threading.Event()
 
     def open(self) -> None:
@@ -41,7 +42,7 @@ class Gate:
         while not self._open.is_set():
             if not await wire.rest(0.005):
                 return None
-        return await Answer().play(wire)
+        return await Answer(self._status).play(wire)
 
 
 WITHIN_S = 20.0

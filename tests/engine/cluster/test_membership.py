@@ -222,9 +222,10 @@ def test_a_rate_holds_while_its_shard_moves(tmp_path: Path, receiver: LedgerRece
 
 def test_a_late_outcome_is_refused(tmp_path: Path, receiver: LedgerReceiver, caplog: pytest.LogCaptureFixture):
     """A process is taken for dead while its attempt is under way; another makes it again and its outcome counts. The
-    late one is refused, logged and counted; the process begins anew, gets shards again, and sends.
+    late one is refused, logged and counted, and begins no run of failures; the process begins anew, gets shards again,
+    and sends.
     """
-    gate = Gate()
+    gate = Gate(500)
     receiver.script(PATH, gate, Answer())
     caplog.set_level(logging.INFO, logger="tocsin")
 
@@ -250,6 +251,8 @@ def test_a_late_outcome_is_refused(tmp_path: Path, receiver: LedgerReceiver, cap
             assert second.metrics.outcomes_refused == 1
             assert (await one.deliveries())[0].attempts == attempts == 1
             assert receipt.matched == 1
+            await second.caretaker.settled()
+            assert await first.store.journal.lanes(0, 10) == []
             other = await one.hook(receiver.url("/other"), second)
             await one.publish(second)
             await one.succeeded(3)

@@ -51,6 +51,45 @@ def test_a_second_one_puts_the_first_out(tmp_path: Path, receiver: LedgerReceive
     asyncio.run(scenario())
 
 
+def test_what_is_being_committed_when_it_is_put_out(tmp_path: Path, receiver: LedgerReceiver):
+    """An event whose commit is under way then is refused; one that waits behind it is taken under the new epoch, and
+    sent once. No place stays taken.
+    """
+
+    async def scenario() -> None:
+        async with walk(tmp_path, receiver.url(PATH)) as one:
+            journal, reached, goes_on = one.app.store.journal, asyncio.Event(), asyncio.Event()
+            ingest = journal.ingest
+
+            async def slow(events, epoch):  # type: ignore[no-untyped-def]
+                reached.set()
+                await goes_on.wait()
+                return await ingest(events, epoch)
+
+            journal.ingest = slow  # type: ignore[method-assign]
+            try:
+                refused = asyncio.create_task(one.publish(name="refused"))
+                await reached.wait()
+                taken = asyncio.create_task(one.publish(name="taken"))
+                async with asyncio.timeout(10):
+                    while one.app.dispatcher._holdings[one.webhook_id].reserved < 2:
+                        await asyncio.sleep(0.005)
+                now = one.clock.now_ms()
+                await one.app.store.cluster.join(name="another", sends=True, now=now, bury_before=now)
+                await one.app.membership.beat()
+                await one.app.membership.settled()
+            finally:
+                goes_on.set()
+            with pytest.raises(Unavailable):
+                await refused
+            assert (await one.settled(1, await taken)).state is DeliveryState.SUCCEEDED
+            assert (await one.settled(1, await one.publish(name="later"))).state is DeliveryState.SUCCEEDED
+            assert one.app.dispatcher._holdings[one.webhook_id].reserved == 0
+
+    asyncio.run(scenario())
+    assert sorted(receiver.counts(PATH).values()) == [1, 1]
+
+
 def test_what_was_stored_behind_its_back_is_found(tmp_path: Path, receiver: LedgerReceiver):
     """A delivery that waits although nobody was told of it, as after a commit that was taken for failed."""
 

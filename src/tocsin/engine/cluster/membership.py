@@ -98,6 +98,7 @@ class Membership:
         self._given: dict[int, int] = {}  # after how many beats a shard was given away
         self._beats = 0
         self._changes: set[asyncio.Task[None]] = set()
+        self._beating = asyncio.Lock()
         self._wake = asyncio.Event()
         self._joined = False
         self._draining = False
@@ -200,7 +201,13 @@ class Membership:
         Raises:
             TocsinError, TimeoutError: it was not answered.
         """
+        async with self._beating:
+            await self._beat()
+
+    async def _beat(self) -> None:
         if not self._joined:
+            if self._draining:
+                return
             await self._join()
         self._beats += 1
         beat = self._beats
@@ -214,8 +221,7 @@ class Membership:
             if error.code != "not_owner":
                 raise
             await self._lost()
-            if not self._draining:
-                await self.beat()
+            await self._beat()
             return
         self._observe(sent_s, standing.stored_now)
         raise_by(self._metrics.beats, "answered")
