@@ -7,6 +7,7 @@ A process has the same parts whatever its role is. The role says which of them b
     worker   what sends: it takes shards, and where it has the first one, it makes the rounds
 """
 
+import asyncio
 import logging
 import os
 import socket
@@ -84,6 +85,7 @@ class App:
             notices=store.notices,
             accounts=store.accounts,
             webhooks=store.webhooks,
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -277,13 +279,15 @@ class App:
     async def close(self) -> None:
         """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
         log.info("server_stopping", extra={"drain_s": self.settings.drain_s})
-        await self.rounds.stop()  # before the doors are shut, which the dispatcher does
+        await self.rounds.stop()
         await self.ingest.stop()
         await self.activities.stop()
         await self.knowledge_watch.stop()
         await self.strays.stop()
-        await self.membership.drain(self.settings.drain_s)
-        await self.manual.stop()
+        drain_s = self.settings.drain_s
+        await asyncio.gather(self.membership.drain(drain_s), self.manual.stop(drain_s))
+        await self.doors.close()
+        await self.manual.stop(_SETTLE_S)  # what was cut off is written down too
         await self.settler.stop(_SETTLE_S)
         await self.caretaker.stop()
         await self.keyring.close()

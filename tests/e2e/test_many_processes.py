@@ -38,11 +38,11 @@ CREATE FUNCTION public.pg_notify(text, text) RETURNS void LANGUAGE sql AS 'SELEC
 
 
 @contextmanager
-def running(shape: Shape, folder: Path, *, news: bool = True, **settings: Any) -> Iterator[Fleet]:
+def running(shape: Shape, folder: Path, *, news: bool = True, started: bool = True, **settings: Any) -> Iterator[Fleet]:
     with Fleet(shape, folder, public_url=PUBLIC, **settings) as fleet:
         if not news:
             asyncio.run(_silence(fleet.db))
-        yield fleet.start()
+        yield fleet.start() if started else fleet
 
 
 async def _silence(db: str) -> None:
@@ -396,3 +396,30 @@ def test_an_api_process_comes_back_by_itself(fleet_of: Callable[..., Fleet]) -> 
     until(frozen.ready, "ready again", 10)
     assert shop.publish()["matched"] == 0
     assert "tenure_lost" in frozen.log.read_text()
+
+
+# --- starts ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_processes_can_start_at_once(fleet_of: Callable[..., Fleet]) -> None:
+    """On a new database, all with the same settings: one of them makes the operator's key, none fails."""
+    fleet = fleet_of("api", "api", "api", started=False)
+    for process in fleet.processes:
+        process.launch()
+    for process in fleet.processes:
+        process.wait_ready()
+    shop = fleet.operator.shop()
+    assert {seen_from(process, shop).publish()["matched"] for process in fleet.processes} == {0}
+    assert len(list(fleet.operator.pages("/v1/keys"))) == 1
+
+
+def test_a_start_that_fails_leaves_nobody_behind(fleet_of: Callable[..., Fleet]) -> None:
+    """A process whose setting turns out to be wrong once it has joined leaves, and waits for no lease to run out."""
+    fleet = fleet_of("api")
+    key = fleet.operator.shop().key
+    settings = {f"TOCSIN_{name.upper()}": str(value) for name, value in fleet.settings.items()}
+    ran = tocsin(fleet.api.log.parent, "serve", "--port", "0", **settings | {"TOCSIN_ADMIN_KEY": str(key)})
+    assert ran.returncode == 2
+    assert "TOCSIN_ADMIN_KEY is the key of an account" in ran.stderr
+    found = json.loads(tocsin(fleet.api.log.parent, "doctor", "--json", **settings).stdout)
+    assert len([one for one in found if one["detail"].endswith("answers requests")]) == 1

@@ -151,9 +151,14 @@ async def test_keys_are_found_by_digest_until_and_after_they_are_revoked(world: 
     """A key comes back whole; a revoked one says since when, and is revoked once."""
     account = await world.account()
     key = world.new_key(account, scopes=frozenset({Scope.READ, Scope.PUBLISH}), name="reader")
-    await world.store.keys.add(key, world.change())
+    assert await world.store.keys.add(key, world.change())
     assert await world.store.keys.by_digest(key.digest) == key
     assert await world.store.keys.by_digest(b"unknown") is None
+    again = world.new_key(account, digest=key.digest)
+    audited = await world.store.records.audit(account.id, Page(limit=10))
+    assert not await world.store.keys.add(again, world.change())
+    assert await world.store.keys.by_digest(key.digest) == key
+    assert await world.store.records.audit(account.id, Page(limit=10)) == audited
     at = Millis(world.now + 5)
     assert await world.store.keys.revoke(account.id, key.id, at, world.change())
     assert not await world.store.keys.revoke(account.id, key.id, Millis(at + 1), world.change())

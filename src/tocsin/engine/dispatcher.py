@@ -81,7 +81,6 @@ class Dispatcher:
     ) -> None:
         self._journal = journal
         self._directory = directory
-        self._sender = sender
         self._settler = settler
         self._clock = clock
         self._metrics = metrics
@@ -149,7 +148,6 @@ class Dispatcher:
         while self._places.taken and self._clock.monotonic_s() < deadline:  # noqa: ASYNC110 - once a life
             await asyncio.sleep(0.01)
         self._attempts.abandon()
-        await self._sender.close()
 
     @property
     def in_flight(self) -> int:

@@ -70,8 +70,10 @@ class Manual:
         self._tenure = tenure
         self._under_way: set[asyncio.Task[Attempt]] = set()
 
-    async def stop(self) -> None:
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+    async def stop(self, timeout_s: float) -> None:
+        """Waits for the retries that are under way."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=timeout_s)
 
     def example_request(self, hook: WebhookView, type: str, example: bytes) -> Request:
         """The request that a test of that type sends, but for the header that marks it."""

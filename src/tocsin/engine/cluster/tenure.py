@@ -5,7 +5,7 @@ One object, read by all parts of the engine and changed only by `membership`.
 
 import math
 
-from tocsin.shards import ALL
+from tocsin.shards import ALL, CHIEF
 
 
 class Tenure:
@@ -17,6 +17,10 @@ class Tenure:
         self.epoch = 0
         self.shards: frozenset[int] = frozenset()
         self.until_s = -math.inf  # monotonic: no attempt starts after it, for others may have taken over
+
+    def leads(self, at_s: float) -> bool:
+        """Whether what is done once may be begun here, at that moment."""
+        return CHIEF in self.shards and at_s < self.until_s
 
     @classmethod
     def of_all(cls, epoch: int) -> "Tenure":

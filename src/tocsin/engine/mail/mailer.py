@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from tocsin import failpoints, ids, profiles
 from tocsin.channels.mail_address import SCHEME
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.mail.confirmations import asks
 from tocsin.engine.mail.door import MailDoor
 from tocsin.engine.mail.notices import compose
@@ -63,6 +64,7 @@ class Mailer:
         notices: Notices,
         accounts: Accounts,
         webhooks: Webhooks,
+        tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -73,6 +75,7 @@ class Mailer:
         self._notices = notices
         self._accounts = accounts
         self._webhooks = webhooks
+        self._tenure = tenure
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
@@ -150,19 +153,24 @@ class Mailer:
             When there is something to do again; None: when a notice is written.
         """
         server = self._door.server
-        if server is None:
+        if server is None or not self._may:
             return None
         if self._clock.now_ms() < self._paused_until:
             return self._paused_until
         try:
-            while not self._stopping and (batch := await self._notices.due(self._clock.now_ms(), _BATCH)):
+            while self._may and (batch := await self._notices.due(self._clock.now_ms(), _BATCH)):
                 for notice in batch:
-                    if not self._stopping:
+                    if self._may:
                         await self._send(server.sender, notice)
         except MailTrouble as trouble:
             self._pause(str(trouble))
             return self._paused_until
-        return await self._notices.next_due()
+        return await self._notices.next_due() if self._may else None
+
+    @property
+    def _may(self) -> bool:
+        """A process that was frozen must not send what others have sent meanwhile, before it knows of that."""
+        return not self._stopping and self._tenure.leads(self._clock.monotonic_s())
 
     async def _send(self, sender: str, notice: Notice) -> None:
         """Raises `MailTrouble` where the server is not well; a mail that it was not asked to take stays due."""

@@ -79,7 +79,9 @@ class Accounts(Protocol):
 
 
 class Keys(Protocol):
-    async def add(self, key: ApiKey, change: Change) -> None: ...
+    async def add(self, key: ApiKey, change: Change) -> bool:
+        """False: one with that digest is there already, and nothing is written."""
+        ...
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         """Revoked ones too."""

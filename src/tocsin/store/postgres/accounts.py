@@ -166,8 +166,8 @@ def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
-async def _insert_key(db: Database, key: ApiKey) -> None:
-    await db.change(
+async def _insert_key(db: Database, key: ApiKey) -> int:
+    return await db.change(
         _KEY["insert"],
         key.id,
         key.account_id,
@@ -201,14 +201,16 @@ class PostgresKeys:
         self._writer = writer
         self._pool = pool
 
-    async def add(self, key: ApiKey, change: Change) -> None:
-        async def write(db: WritingDatabase) -> None:
+    async def add(self, key: ApiKey, change: Change) -> bool:
+        async def write(db: WritingDatabase) -> bool:
             if key.account_id is not None and not await lock(db, key.account_id):
                 raise NotFound("there is no such account")
-            await _insert_key(db, key)
+            if not await _insert_key(db, key):
+                return False
             await record(db, key.account_id, change)
+            return True
 
-        await self._writer.alone(write)
+        return await self._writer.alone(write)
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         row = await self._pool.read(lambda db: db.row(_KEY["by_digest"], digest))

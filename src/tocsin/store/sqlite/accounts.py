@@ -165,8 +165,8 @@ def _check_external_id(db: Database, account: Account) -> None:
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
-def _insert_key(db: Database, key: ApiKey) -> None:
-    db.execute(
+def _insert_key(db: Database, key: ApiKey) -> int:
+    return db.change(
         _KEY["insert"],
         (
             key.id,
@@ -202,14 +202,16 @@ class SqliteKeys:
         self._writer = writer
         self._readers = readers
 
-    async def add(self, key: ApiKey, change: Change) -> None:
-        def write(db: WritingDatabase) -> None:
+    async def add(self, key: ApiKey, change: Change) -> bool:
+        def write(db: WritingDatabase) -> bool:
             if key.account_id is not None and db.row(_ACCOUNT["get"], (key.account_id,)) is None:
                 raise NotFound("there is no such account")
-            _insert_key(db, key)
+            if not _insert_key(db, key):
+                return False
             record(db, key.account_id, change)
+            return True
 
-        await self._writer.do(write)
+        return await self._writer.do(write)
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         row = await self._readers.do(lambda db: db.row(_KEY["by_digest"], (digest,)))
