@@ -139,11 +139,12 @@ async def digests(world: World, account: Any, webhook: Webhook) -> None:
 
 
 async def triggers(world: World, account: Any, webhook: Webhook) -> None:
+    until = Millis(world.now + 90 * DAY_S * 1000)
     write = await new_write(
         world,
         account,
         activities=tuple(new_activity(world, external_id=f"a{i}", visitor_id=VISITOR, data=b"{}") for i in range(3)),
-        puts={key: (key.encode(), None if "für" in key else FAR) for key in STATE_KEYS},
+        puts={key: (key.encode(), None if "für" in key else until) for key in STATE_KEYS},
         timers={name: Millis(world.now + 10**9) for name in TIMERS},
         events=(await world.new_event(account, webhook, source="activity"),),
     )

@@ -9,10 +9,11 @@ import asyncpg
 import msgspec
 import pytest
 
+from tests.store.gathering import claimed, fold, opened, summary
 from tests.store.moving.conftest import Moving, told
-from tests.store.moving.filling import VISITOR, change, contents, deliveries, fill, settings_of
+from tests.store.moving.filling import DAY_S, FAR, VISITOR, change, contents, deliveries, fill, settings_of
 from tests.store.test_erasure import erase
-from tests.store.test_retention import purge
+from tests.store.test_retention import purge, purge_all
 from tests.store.test_triggers import new_write
 from tests.store.world import ALL, World, joined
 from tocsin.clock import Millis
@@ -20,7 +21,7 @@ from tocsin.errors import Misconfigured, Unavailable
 from tocsin.model import DeliveryState
 from tocsin.store.moving import Moved, Progress, undo
 from tocsin.store.moving.nouns import NOUNS
-from tocsin.store.port import Accepted, DeliveryFilter
+from tocsin.store.port import Accepted, DeliveryFilter, Duplicate
 from tocsin.store.sqlite.database import connect
 from tocsin.store.sqlite.lock import FileLock
 
@@ -399,7 +400,7 @@ SPOILED = {
 async def test_what_somebody_else_changed_is_found(moving: Moving, how: str):
     """Whatever differs in the database from what was written, it is not complete, and the file is as it was."""
     async with moving.world as world:
-        await fill(world)
+        await fill(world, weeks=2)
         await moving.run()
         await moving.sql(SPOILED[how])
     moved = await moving.run()
@@ -408,6 +409,61 @@ async def test_what_somebody_else_changed_is_found(moving: Moving, how: str):
     assert "is not complete" in await told(moving.target, Misconfigured)
     source = await moving.source()
     await source.close()
+
+
+# === it goes on =====================================================================================================
+
+
+async def test_the_new_server_goes_on(moving: Moving):
+    """What waited is claimed when it is due, with the attempts that it had; an open digest takes members and is sent;
+    what was published, or asked, before is known; retention and erasure find what is theirs.
+    """
+    async with moving.world as world:
+        await fill(world, weeks=1)
+    assert (await moving.run()).complete
+    world.store = await moving.target()
+    try:
+        world.epoch = await joined(world.store, world.now)
+        await goes_on(world)
+    finally:
+        await world.store.close()
+
+
+async def goes_on(world: World) -> None:
+    account = next(one for one in await world.store.accounts.list(ALL) if one.external_id == "brand:0")
+    chat, plain = await world.store.webhooks.list(account.id, ALL)
+    assert (chat.shard, chat.muted_until) == (7, FAR)
+
+    due = await world.claim(plain)
+    assert sorted(one.attempts for one in due) == [0, 0, 0, 0]  # pending, given back, and put back; and of a trigger
+    world.clock.advance(60 * DAY_S)
+    (retried,) = await world.claim(plain)
+    assert (retried.attempts, retried.tries, retried.claim_count) == (1, 1, 1)
+    await world.settle(*(world.settlement(one.id, n=one.attempts + 1) for one in (*due, retried)))
+    attempts = await world.store.records.attempts(account.id, retried.id)
+    assert [one.n for one in attempts] == [1, 2]
+
+    waiting = await opened(world, chat)
+    (member,) = await claimed(world, account, chat)
+    grown = await fold(world, account, chat, msgspec.structs.replace(waiting, summary=summary(3)), member)
+    assert grown.delivery_id == waiting.delivery_id
+    members = await world.store.digests.members(account.id, waiting.delivery_id, ALL)
+    assert members[0].id == member
+    assert len(members) == 3
+    assert waiting.delivery_id in {one.id for one in await world.claim(chat)}
+
+    (known,) = await world.ingest(await world.new_event(account, external_id="e0"))
+    assert isinstance(known, Duplicate)
+    taken = [
+        await world.store.idempotency.begin(account.id, "POST /v1/x", key, b"d" * 32, world.now, FAR)
+        for key in ("done", "under way")
+    ]
+    assert taken[0] is not None
+    assert (taken[0].status, taken[1]) == (201, None)  # whoever ran the other has gone
+    assert await world.store.keys.operator_key_exists()
+    assert (await erase(world, account, VISITOR)).events == 6
+    world.clock.advance(60 * DAY_S)
+    assert (await purge_all(world)).remembered == 2
 
 
 # === afterwards =====================================================================================================
