@@ -33,11 +33,12 @@ class Shown:
 
     def __call__(self, progress: "Progress") -> None:
         now = time.monotonic()
-        if (progress.step, progress.noun) != self._now:
+        known = (progress.step, progress.noun) == self._now
+        if not known:
             self._now = progress.step, progress.noun
             self._since, self._before = now, progress.done
         if progress.ended:
-            if progress.done:
+            if known:  # else there was nothing to do
                 self._end(self._text(progress, now))
         elif now - self._said_at >= (_TERMINAL_S if self._live else _ELSEWHERE_S):
             self._said_at = now

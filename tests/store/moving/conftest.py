@@ -14,6 +14,7 @@ from tests.support.postgres import drop, empty_database
 from tocsin.store.moving import Moved, Progress, Tell, move
 from tocsin.store.port import Store
 from tocsin.store.postgres import open_postgres
+from tocsin.store.postgres.database import Address
 from tocsin.store.sqlite import open_sqlite
 
 
@@ -27,6 +28,11 @@ class Moving:
         self.world = World(store, directory)
         self.path = directory / "tocsin.db"
         self.url = url
+
+    @property
+    def shown(self) -> str:
+        """The target, as it is told."""
+        return Address(self.url).shown
 
     async def run(self, tell: Tell = _quiet, rows: int = 7, fingerprint: str | None = FINGERPRINT) -> Moved:
         """One run, in pieces so small that everything has several."""

@@ -1,5 +1,6 @@
 """The real command, killed at every place where it can matter, and at any moment."""
 
+import asyncio
 import os
 import random
 import signal
@@ -98,4 +99,20 @@ async def test_killed_at_any_moment_it_goes_on(moving: Moving, seed: int):
     last = command(moving)
     last.communicate(timeout=60)
     assert last.returncode == 0
+    await holds_the_same(moving)
+
+
+async def test_interrupted_by_hand(moving: Moving):
+    """Ctrl-C ends it at once and without a word of alarm; the next run goes on."""
+    keep_key(moving)
+    async with moving.world as world:
+        await fill(world, weeks=1)
+    running = command(moving, "after_piece:6:stop")
+    await asyncio.to_thread(os.waitid, os.P_PID, running.pid, os.WSTOPPED | os.WNOWAIT)
+    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGCONT)
+    said = running.communicate(timeout=60)[0].decode()
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    assert (await moving.run()).complete
     await holds_the_same(moving)

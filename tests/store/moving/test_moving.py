@@ -16,6 +16,7 @@ from tests.store.test_erasure import erase
 from tests.store.test_retention import purge, purge_all
 from tests.store.test_triggers import new_write
 from tests.store.world import ALL, World, joined
+from tests.support.postgres import drop, empty_database
 from tocsin.clock import Millis
 from tocsin.errors import Misconfigured, Unavailable
 from tocsin.model import DeliveryState
@@ -296,6 +297,36 @@ async def test_a_database_in_use_is_not_moved_to(moving: Moving):
     await moving.sql("DROP SCHEMA public CASCADE")
     await moving.sql("CREATE SCHEMA public CREATE TABLE things ()")
     assert "another program's database" in await told(moving.run, Misconfigured)
+
+
+async def test_a_database_that_a_server_works_on(moving: Moving):
+    """A worker that waits on the empty database would send what is moved there: it must be stopped first. One that was
+    killed a minute ago is in nobody's way.
+    """
+    async with moving.world as world:
+        await fill(world, weeks=1)
+        target = await moving.target()
+        await target.cluster.join(name="other-machine", sends=True, now=world.now, bury_before=world.now)
+        await target.close()
+        assert "works on it, at other-machine" in (await told(moving.run, Misconfigured)).replace(moving.shown, "it")
+        world.clock.advance(61)
+    assert (await moving.run()).complete
+
+
+async def test_what_was_moved_is_not_moved_a_second_time(moving: Moving, tmp_path):
+    """A move to one database is begun, another is completed: the first is not gone on with."""
+    async with moving.world as world:
+        await fill(world, weeks=1)
+        await moving.run()
+    (tmp_path / "second").mkdir()
+    first, moving.url = moving.url, await empty_database(tmp_path / "second")
+    try:
+        assert (await moving.run()).complete
+        moving.url = first
+        assert "was moved to postgresql:///" in await told(moving.run, Misconfigured)
+    finally:
+        moving.url = first
+        await drop(tmp_path / "second")
 
 
 async def test_another_installation_is_not_moved_into_the_same(moving: Moving, tmp_path):

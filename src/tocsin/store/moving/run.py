@@ -10,11 +10,13 @@ is complete. At no moment would a server start on both.
 """
 
 import asyncio
+import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -31,10 +33,15 @@ from tocsin.store.postgres.moved import Move
 from tocsin.store.sqlite.lock import FileLock
 from tocsin.store.sqlite.moved import MovedTo
 
+T = TypeVar("T")
+
 # A piece: some 50 ms of work, so that a run that is killed loses little, and a row that has changed means as many to be
 # written again; and what it may take of memory, of which there are two at a time.
 ROWS = 5_000
 _BYTES = 8 << 20
+
+# A server beats every few seconds. One that was not seen for so long has gone, and will not come back by itself.
+_GONE_MS = 60_000
 
 # Ids are made a little before their rows are committed, so the newest come in no order.
 _SETTLED_MS = 60_000
@@ -59,6 +66,7 @@ class Run:
             self._release()
             raise
         self._pieces: dict[str, list[Kept]] = {}
+        self._counted: dict[str, int] = {}
         self._read_alone: set[tuple[str, int]] = set()  # pieces that nothing can have changed since
 
     def close(self) -> None:
@@ -111,6 +119,7 @@ class Run:
                 return self._stopped(held=self._held)
             self._source.close()
             self._source = Source(self._path, alone=True)
+            self._counted.clear()
         try:
             await self._alone()
         except asyncpg.UniqueViolationError as error:
@@ -118,7 +127,8 @@ class Run:
         if differences := await self._check():
             return self._stopped(differences=differences)
         left = await self._left()
-        self._source.mark_moved(MovedTo(address=self._target.shown, at=self._clock.now_ms()))
+        await self._nobody_works()
+        self._source.mark_moved(MovedTo(address=self._target.shown, token=begun.token, at=self._clock.now_ms()))
         failpoints.reach("between_marks")
         await self._target.complete(begun, self._source.fingerprint or "", self._source.last_id())
         failpoints.reach("after_marks")
@@ -156,11 +166,17 @@ class Run:
             await self._may_begin()
             if unfit := await self._unfit():
                 return self._stopped(unfit=unfit)
-            begun = Move(origin=self._source.shown, source=self._source.identity(), begun_at=self._clock.now_ms())
+            begun = Move(
+                origin=self._source.shown,
+                source=self._source.identity(),
+                token=secrets.token_hex(8),
+                begun_at=self._clock.now_ms(),
+            )
         else:
             begun, complete = found
             if self._may_go_on(begun, complete=complete):
                 return Moved(complete=True, already=True, origin=begun.origin, address=self._target.shown)
+        await self._nobody_works()
         await self._target.take(begun)
         for noun in NOUNS:
             self._pieces[noun.name] = await self._target.pieces(noun)
@@ -177,6 +193,11 @@ class Run:
                 f"{self._target.shown} is in use (its table {table} has rows); name an empty database in --to"
             )
 
+    async def _nobody_works(self) -> None:
+        name = await self._target.at_work(Millis(self._clock.now_ms() - _GONE_MS))
+        if name is not None:
+            raise Misconfigured(f"a server works on {self._target.shown}, at {name}; stop it first")
+
     def _may_go_on(self, begun: Move, *, complete: bool) -> bool:
         """Whether there is nothing left to do."""
         shown, moved = self._target.shown, self._source.moved_to()
@@ -184,7 +205,7 @@ class Run:
             raise Misconfigured(
                 f"{shown} is filled from {begun.origin}, another installation; name an empty one in --to"
             )
-        if moved is not None and moved.address != shown:
+        if moved is not None and moved.token != begun.token:
             raise Misconfigured(f"{self._path} was moved to {moved.address} before; nothing is to be moved from it")
         if begun.given_up or (complete and moved is None):
             raise Misconfigured(f"the move to {shown} was undone; make that database anew, empty, and begin again")
@@ -197,7 +218,7 @@ class Run:
             for table in noun.tables:
                 texts = await self._target.texts(table)
                 if texts and table.from_ is not None:
-                    rows = await asyncio.to_thread(self._source.with_nul, table.from_, texts, table.place)
+                    rows = await _in_thread(self._source.with_nul, table.from_, texts, table.place)
                     found += [_shown(table, column, key) for column, key in rows]
         return tuple(found)
 
@@ -224,46 +245,56 @@ class Run:
         """Moves what lies beyond the last piece."""
         pieces = self._pieces[noun.name]
         beyond = pieces[-1].upto if pieces else noun.first
-        main = noun.tables[0].from_
-        total = 0 if main is None else await asyncio.to_thread(self._source.count, main)
-        done = self._rows(noun)
-        reading = self._read(noun, Bounds(beyond, upto, self._rows_of_piece, _BYTES))
+        done, total = self._rows(noun), await self._total(noun)
+        reading = asyncio.create_task(self._read(noun, beyond, upto, self._rows_of_piece))
         try:
             while (piece := await reading).last is not None:
-                reading = self._read(
-                    noun, Bounds(piece.last, upto, self._rows_of_piece, _BYTES)
-                )  # while this one is written
+                # The next one is read while this one is written.
+                reading = asyncio.create_task(self._read(noun, piece.last, upto, self._rows_of_piece))
                 self._note(noun, await self._target.write(noun, len(pieces), beyond, piece.last, piece))
                 beyond = piece.last
                 done += _own(noun, piece.counts)
                 self._tell(Progress("copy", noun.name, done, total))
         finally:
-            await asyncio.wait([reading])  # the thread is not to be left behind
+            await asyncio.wait([reading])
         self._tell(Progress("copy", noun.name, done, total, ended=True))
 
     async def _refresh(self, noun: Noun, pieces: Sequence[Kept]) -> None:
         """Writes pieces anew that are not in the file any more what they were. All such are taken out first: what is
         unique may have gone from one of them to another.
         """
-        seen = 0
+        old = [one for one in pieces if (noun.name, one.number) not in self._read_alone]
+        seen, total = 0, sum(_own(noun, one.counts) for one in old)
         stale = []
-        for kept in [one for one in pieces if (noun.name, one.number) not in self._read_alone]:
-            piece = await self._read(noun, Bounds(kept.beyond, kept.upto))
+        for kept in old:
+            piece = await self._read(noun, kept.beyond, kept.upto)
             if piece.digest != kept.digest:
                 stale.append(kept)
             elif self._lock is not None:
                 self._read_alone.add((noun.name, kept.number))
             seen += _own(noun, piece.counts)
-            self._tell(Progress("refresh", noun.name, seen, 0))
+            self._tell(Progress("refresh", noun.name, seen, total))
         await self._target.empty(noun, stale)
         for kept in stale:
-            piece = await self._read(noun, Bounds(kept.beyond, kept.upto))
+            piece = await self._read(noun, kept.beyond, kept.upto)
             self._note(noun, await self._target.write(noun, kept.number, kept.beyond, kept.upto, piece))
-        if pieces:
-            self._tell(Progress("refresh", noun.name, seen, 0, ended=True))
+        self._tell(Progress("refresh", noun.name, seen, total, ended=True))
 
-    def _read(self, noun: Noun, bounds: Bounds) -> "asyncio.Task[Piece]":
-        return asyncio.create_task(asyncio.to_thread(self._source.read, noun, bounds))
+    async def _read(self, noun: Noun, beyond: Key, upto: Key, rows: int = -1) -> Piece:
+        """`rows`: at most so many, and not too many bytes either; -1: all."""
+        bounds = Bounds(beyond, upto) if rows < 0 else Bounds(beyond, upto, rows, _BYTES)
+        return await _in_thread(self._source.read, noun, bounds)
+
+    async def _total(self, noun: Noun) -> int:
+        """How many the file has of the noun; 0: it has no list of just these."""
+        name = noun.tables[0].from_
+        return 0 if name is None else await self._count(name)
+
+    async def _count(self, name: str) -> int:
+        """Rows of the file's table, which reads all of it: once, where it cannot change."""
+        if name not in self._counted or self._lock is None:
+            self._counted[name] = await _in_thread(self._source.count, name)
+        return self._counted[name]
 
     def _note(self, noun: Noun, kept: Kept) -> None:
         pieces = self._pieces[noun.name]
@@ -300,7 +331,7 @@ class Run:
                     moved[table.from_] += rows
         left = []
         for name, rows in moved.items():
-            count = await asyncio.to_thread(self._source.count, name)
+            count = await self._count(name)
             if count != rows:
                 left.append((name, count - rows))
         return tuple(left)
@@ -317,6 +348,15 @@ class Run:
         for kept in self._pieces[noun.name]:
             whole.update(kept.digest)
         return whole.hexdigest()
+
+
+async def _in_thread(call: Callable[..., T], *arguments: object) -> T:
+    """Waits for the thread also where this is cancelled: the connection that it reads by is about to be closed."""
+    task = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+    try:
+        return await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])
 
 
 def _own(noun: Noun, counts: Sequence[int]) -> int:

@@ -78,6 +78,11 @@ class Target:
                     return table.name
         return None
 
+    async def at_work(self, since: Millis) -> str | None:
+        """Where a process is that works on it: it would send what is not wholly moved yet."""
+        name: str | None = await self._connection.fetchval(_MOVING["at_work"], since)
+        return name
+
     async def take(self, move: Move) -> None:
         """From here on it is this run that fills the database, and no server starts on it."""
         async with self._connection.transaction():

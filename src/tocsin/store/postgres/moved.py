@@ -19,6 +19,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
     origin: str  # where it comes from, for people
     source: str  # which installation that is
+    token: str  # tells it from any other move of the same
     begun_at: Millis
     given_up: bool = False
 

@@ -16,6 +16,7 @@ class MovedTo(msgspec.Struct, frozen=True, kw_only=True):
     """What `meta` says of it."""
 
     address: str  # without what may be secret
+    token: str  # which move it was: the database has it too
     at: Millis
 
 

@@ -8,7 +8,7 @@ DELETE FROM moving_piece;
 
 -- name: mine
 -- Whether the move is this run's still; nobody takes it over before the end of the transaction.
-SELECT EXISTS (SELECT FROM meta WHERE name = 'moving.run' AND value = $1 FOR UPDATE);
+SELECT true FROM meta WHERE name = 'moving.run' AND value = $1 FOR UPDATE;
 
 -- name: losable
 -- A crash of the server may take the last pieces and the notes of them away together: they are moved again.
@@ -35,3 +35,7 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND atttypi
 
 -- name: number_audit_on
 SELECT setval(pg_get_serial_sequence('audit', 'id'), max(id)) FROM audit HAVING max(id) IS NOT NULL;
+
+-- name: at_work
+-- A process that was seen there since an instant.
+SELECT name FROM node WHERE seen_at > $1 ORDER BY epoch LIMIT 1;
