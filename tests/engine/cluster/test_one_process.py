@@ -1,15 +1,19 @@
 """A process that is alone on its database, as on SQLite: it has everything, and can lose it all the same."""
 
 import asyncio
+import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.engine.walk import walk
 from tests.support.receiver import LedgerReceiver
+from tocsin.clock import Millis
+from tocsin.engine.cluster import membership
 from tocsin.errors import Unavailable
-from tocsin.model import DeliveryState
-from tocsin.shards import ALL
+from tocsin.model import DeliveryState, WebhookId
+from tocsin.shards import ALL, CHIEF, SHARDS
 
 PATH = "/hook"
 
@@ -104,5 +108,69 @@ def test_what_was_stored_behind_its_back_is_found(tmp_path: Path, receiver: Ledg
             assert receiver.arrivals(PATH) == []
             await one.app.dispatcher.look()
             assert (await one.settled(1)).state is DeliveryState.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
+def test_beats_that_are_not_answered_are_sent_again(
+    tmp_path: Path, receiver: LedgerReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A store that hangs holds up no beat for longer than its time limit; it is said once that it does, and once that
+    it no longer does.
+    """
+    caplog.set_level(logging.INFO, logger="tocsin.engine.cluster.membership")
+    for name, seconds in (("BEAT_S", 0.02), ("_BEAT_LIMIT_S", 0.02), ("_AGAIN_S", 0.01)):
+        monkeypatch.setattr(membership, name, seconds)
+    hangs = asyncio.Event()
+
+    def said(event: str) -> int:
+        return sum(record.getMessage() == event for record in caplog.records)
+
+    async def scenario() -> None:
+        async with walk(tmp_path, receiver.url(PATH)) as one:
+            cluster = one.app.store.cluster
+            beat = cluster.beat
+
+            async def slow(*args: Any, **more: Any) -> Any:
+                if hangs.is_set():
+                    await asyncio.sleep(60)
+                return await beat(*args, **more)
+
+            cluster.beat = slow  # type: ignore[method-assign]
+            hangs.set()
+
+            async def unanswered() -> bool:
+                return one.app.metrics.beats.get("unanswered", 0) >= 3
+
+            await one.until(unanswered)
+            assert (said("beat_unanswered"), said("beat_answered")) == (1, 0)
+            hangs.clear()
+
+            async def answered() -> bool:
+                return said("beat_answered") == 1
+
+            monkeypatch.setattr(membership, "_BEAT_LIMIT_S", 5.0)
+            await one.until(answered)
+            assert said("beat_unanswered") == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_is_given_away_is_a_fair_part_of_the_work(tmp_path: Path, receiver: LedgerReceiver):
+    """Of the shards with something to do another process is given as many as of those without, never the first one."""
+
+    async def scenario() -> None:
+        async with walk(tmp_path, receiver.url(PATH)) as one:
+            holdings, epoch = one.app.dispatcher._holdings, one.app.tenure.epoch
+            busy = range(10, 50)
+            for shard in busy:
+                lane = holdings.lane(WebhookId(shard), one.account_id, shard, epoch)
+                lane.next_due = Millis(1 << 60)
+            given = one.app.membership._surplus(SHARDS // 2)
+            assert len(given) == SHARDS // 2
+            assert CHIEF not in given
+            assert 18 <= len(given & set(busy)) <= 22
+            assert one.app.membership._surplus(1_000) == ALL - {CHIEF}
+            assert one.app.membership._surplus(-3) == frozenset()
 
     asyncio.run(scenario())
