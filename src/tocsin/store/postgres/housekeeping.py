@@ -33,6 +33,7 @@ class PostgresHousekeeping:
             self._look_at = now + (_LOOK_MS if whole else 0)
         return await purge(
             self._writer,
+            self._pool,
             bodies_before=bodies_before,
             logs_before=logs_before,
             dedupe_before=dedupe_before,

@@ -8,10 +8,11 @@ clock has put there are moved where they belong.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -20,6 +21,8 @@ from tocsin.clock import Millis
 from tocsin.ids import first_at, made_at_ms
 from tocsin.store.postgres.rows import BEYOND
 from tocsin.store.postgres.statements import statements
+
+T = TypeVar("T")
 
 _PARTITION = statements("partition")
 
@@ -44,17 +47,21 @@ _PATIENCE = "200ms"
 _AT_MOST = "5s"
 
 # What a wrong clock has put beyond is moved up to so many rows: some 100 ms.
-_MOVED = 10_000
+MOVED = 10_000
 
 _BOUND = re.compile(r"FROM \('?(\w+)'?\) TO \('?(\w+)'?\)")
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One partition: ids from `least` on, below `beyond`; None: from the very first, to the very last."""
+    """One partition: ids from `least` on, below `beyond`; None: from the very first, to the very last. `rows` is an
+    estimate.
+    """
 
     name: str
     least: int | None
     beyond: int | None
+    size_bytes: int = 0
+    rows: int = 0
 
 
 def week_of(at_ms: int) -> int:
@@ -65,11 +72,11 @@ def week_of(at_ms: int) -> int:
 async def parts(connection: Any, table: str) -> Sequence[Part]:
     """The partitions of a table, in order."""
     found = []
-    for name, text in await connection.fetch(_PARTITION["parts"], table):
+    for name, text, size_bytes, rows in await connection.fetch(_PARTITION["parts"], table):
         match = _BOUND.search(text)
         assert match, text
         least, beyond = (None if value in ("MINVALUE", "MAXVALUE") else int(value) for value in match.groups())
-        found.append(Part(name, least, beyond))
+        found.append(Part(name, least, beyond, size_bytes, rows))
     return sorted(found, key=lambda part: (part.least is not None, part.least))
 
 
@@ -82,21 +89,28 @@ async def lay_out(connection: Any, now: Millis, since: Millis | None = None) -> 
     Returns:
         Whether all is there; else others stood in the way, and it is to be tried again.
     """
-    whole = True
-    for table in LOGS:
-        try:
-            async with connection.transaction():
-                if not await connection.fetchval(_PARTITION["only_one"]):
-                    return False
-                await connection.execute(_PARTITION["patience"], _PATIENCE, _AT_MOST)
-                await _lay_out(connection, table, now, since)
-        except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.DeadlockDetectedError) as error:
-            log.warning("partitions_wait", extra={"table": table, "reason": str(error)})
-            whole = False
-    return whole
+    done = [
+        await alone_at_it(connection, table, partial(_lay_out, table=table, now=now, since=since)) for table in LOGS
+    ]
+    return None not in done
 
 
-async def _lay_out(connection: Any, table: str, now: Millis, since: Millis | None) -> None:
+async def alone_at_it(connection: Any, table: str, change: Callable[[Any], Awaitable[T]]) -> T | None:
+    """Changes a table's partitions in a transaction of its own; None where others, or anything else, stood in the way:
+    it can wait.
+    """
+    try:
+        async with connection.transaction():
+            if not await connection.fetchval(_PARTITION["only_one"]):
+                return None
+            await connection.execute(_PARTITION["patience"], _PATIENCE, _AT_MOST)
+            return await change(connection)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        log.warning("partitions_wait", extra={"table": table, "reason": str(error)})
+        return None
+
+
+async def _lay_out(connection: Any, *, table: str, now: Millis, since: Millis | None) -> bool:
     known = await parts(connection, table)
     first, last = known[0], known[-1]
     this_week = week_of(now)
@@ -107,25 +121,45 @@ async def _lay_out(connection: Any, table: str, now: Millis, since: Millis | Non
     if last.least is None or last.least < wanted[-1] <= BEYOND:
         edges = [edge for edge in wanted if last.least is None or edge > last.least]
         await _take_apart(connection, table, last, edges)
+    return True
 
 
 async def _take_apart(connection: Any, table: str, part: Part, edges: Sequence[int]) -> None:
     """Makes several of one partition, at the given ids within it."""
     await _run(connection, "lock", table=table)
-    rows = await connection.fetchval(_sql("rows", part=part.name), _MOVED + 1)
-    if rows > _MOVED:
+    if await rows_up_to(connection, part, MOVED + 1) > MOVED:
         await _set_aside(connection, table, part)
-        return
-    if rows:
-        await _run(connection, "detach", table=table, part=part.name)
-        await _run(connection, "rename", part=part.name, to=f"{table}_apart")
     else:
-        await _run(connection, "drop", part=part.name)
-    for piece in _pieces(table, part, edges):
-        await _create(connection, table, piece)
-    if rows:
-        await _run(connection, "move", table=table, part=f"{table}_apart")
-        await _run(connection, "drop", part=f"{table}_apart")
+        await replace(connection, table, [part], _pieces(table, part, edges))
+
+
+async def rows_up_to(connection: Any, part: Part, limit: int) -> int:
+    n: int = await connection.fetchval(_sql("rows", part=part.name), limit)
+    return n
+
+
+async def replace(
+    connection: Any, table: str, old: Iterable[Part], new: Iterable[Part], keep: Sequence[int] | None = None
+) -> None:
+    """Puts new partitions in the place of others, with their rows, of which there must be few.
+
+    Args:
+        keep: which rows are kept; None: all.
+    """
+    await _run(connection, "lock", table=table)
+    aside = []
+    for n, part in enumerate(old):
+        await _run(connection, "detach", table=table, part=part.name)
+        aside.append(f"{table}_aside_{n}")
+        await _run(connection, "rename", part=part.name, to=aside[-1])
+    for part in new:
+        await _create(connection, table, part)
+    for name in aside:
+        if keep is None:
+            await _run(connection, "move", table=table, part=name)
+        elif keep:
+            await connection.execute(_sql("move_some", table=table, part=name, key=LOGS[table]), keep)
+        await _run(connection, "drop", part=name)
 
 
 async def _set_aside(connection: Any, table: str, part: Part) -> None:

@@ -73,8 +73,14 @@ UPDATE activity AS a SET data = NULL FROM unnest($1::bigint[], $2::bigint[]) AS 
 WHERE a.account_id = t.account_id AND a.id = t.id AND a.id BETWEEN $3 AND $4 AND a.data IS NOT NULL;
 
 -- name: activities
--- The oldest activities, if older than a bound.
-SELECT account_id, id, external_id FROM activity WHERE id < $1 ORDER BY id LIMIT $2;
+-- The oldest activities beyond a place, if older than a bound.
+SELECT account_id, id, external_id FROM activity WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3;
+
+-- name: names
+-- Of activities older than a bound, which may go as a whole week.
+DELETE FROM activity_dedupe WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM activity_dedupe WHERE activity_id < $1 ORDER BY activity_id LIMIT $2
+));
 
 -- name: delete_names
 DELETE FROM activity_dedupe AS n USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (account_id, external_id, id)

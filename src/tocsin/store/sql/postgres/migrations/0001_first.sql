@@ -255,6 +255,9 @@ CREATE INDEX delivery_log_failed ON delivery_log (account_id, id) WHERE state = 
 -- The members of a digest; only what was folded.
 CREATE INDEX delivery_log_digest ON delivery_log (digest_id, id) WHERE digest_id IS NOT NULL;
 
+-- Whether a week holds anything that ended late; a few pages a week, and next to nothing for each row.
+CREATE INDEX delivery_log_at ON delivery_log USING brin (at) WITH (pages_per_range = 64);
+
 -- What reads asks both. A delivery is in one of them.
 CREATE VIEW delivery AS
 SELECT account_id, id, event_id, webhook_id, replay_id, NULL::bigint AS digest_id, at, attempts, tries, status_code, state
