@@ -42,7 +42,7 @@ ANALYZE;
 PINNED = {
     "record.events": ("Index Scan Backward using event_pkey on event",),
     "record.deliveries": (
-        "Index Scan Backward using delivery_live_pkey on delivery_live",
+        "Index Scan Backward using delivery_live_account on delivery_live",
         "Index Scan Backward using delivery_log_pkey on delivery_log",
     ),
     "list.event": (

@@ -15,7 +15,7 @@ from tests.support.postgres import address, name_of
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.model import Account, DeliveryState
-from tocsin.store.port import Accepted, DeliveryFilter, EventFilter
+from tocsin.store.port import Accepted, DeliveryFilter, EventFilter, Page
 from tocsin.store.postgres import partitions, retiring
 from tocsin.store.postgres.partitions import LOGS, SPAN_MS, Part
 
@@ -115,6 +115,39 @@ async def test_who_uses_a_log_is_not_held_up_by_its_weeks(world: World):
         assert await partitions.lay_out(connection, world.now)
         assert (await weeks(connection, "event"))[-4:] == ["20260126", "20260202", "20260209", "beyond"]
     assert len((await world.store.records.events(account.id, EventFilter(), ALL))[0]) == 1
+
+
+async def test_lists_go_back_through_all_weeks(world: World):
+    """Lists are whole and in order, page by page, however many weeks their rows are spread over."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    deliveries = []
+    for n in range(12):
+        event = await world.accept(account, webhook, claimed=n % 3 > 0)
+        deliveries.append(event.deliveries[0].id)
+        if n % 3 > 0:
+            await world.settle(world.settlement(deliveries[-1], (DeliveryState.SUCCEEDED, DeliveryState.FAILED)[n % 2]))
+        world.clock.advance(WEEK_S // 3)
+        await purge(world)
+    records = world.store.records
+    for limit in (1, 2, 5, 12):
+        found: list[int] = []
+        events: list[int] = []
+        before = None
+        while True:
+            page, before = await records.deliveries(account.id, DeliveryFilter(), Page(limit=limit, before=before))
+            found += [one.id for one in page]
+            if before is None:
+                break
+        while True:
+            rows, before = await records.events(account.id, EventFilter(), Page(limit=limit, before=before))
+            events += [one.id for one in rows]
+            if before is None:
+                break
+        assert found == deliveries[::-1]
+        assert (len(events), events) == (12, sorted(events, reverse=True))
+    failed, _ = await records.deliveries(account.id, DeliveryFilter(state=DeliveryState.FAILED), Page(limit=9))
+    assert [one.id for one in failed] == [deliveries[n] for n in (11, 7, 5, 1)]
 
 
 @pytest.mark.usefixtures("at_once")

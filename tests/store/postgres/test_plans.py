@@ -80,15 +80,15 @@ THROUGH = {
 PINNED = {
     ("delivery", "first_waiting"): "Index Scan using delivery_waiting on delivery_live d",
     ("delivery", "sizes"): "Index Cond: ((id >= $3) AND (id <= $4) AND (id = given.id))",
-    ("delivery", "claim"): "Index Scan using delivery_live_id on delivery_live d",
-    ("delivery", "settle"): "Index Cond: (id = ANY ($1))",  # and not all that is being sent
-    ("delivery", "settle_waiting"): "Index Cond: (id = ANY ($1))",
-    ("delivery", "release"): "Index Scan using delivery_live_id on delivery_live",
+    ("delivery", "claim"): "Index Scan using delivery_live_pkey on delivery_live d",
+    ("delivery", "settle"): "Index Cond: (id = given.delivery_id)",  # and not all that is being sent
+    ("delivery", "settle_waiting"): "Index Cond: (id = given.delivery_id)",
+    ("delivery", "release"): "Index Scan using delivery_live_pkey on delivery_live",
     ("delivery", "release_of"): "Index Scan using delivery_sending on delivery_live",
     ("delivery", "drop_waiting"): "Index Scan using delivery_waiting on delivery_live",
     ("lane", "beyond"): "Index Only Scan using delivery_waiting on delivery_live d",
     ("lane", "facts"): "Index Only Scan using delivery_waiting on delivery_live d",
-    ("digest", "fold"): "Index Cond: (id = ANY ($1))",
+    ("digest", "fold"): "Index Cond: (id = given.id)",
     ("digest", "window"): "Index Scan using digest_open on digest g",
     ("digest", "close_others"): "Index Scan using digest_open on digest",
     ("event", "firsts"): "Index Scan using dedupe_pkey on dedupe known",

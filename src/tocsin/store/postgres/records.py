@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from tocsin.clock import Millis
-from tocsin.ids import first_at
+from tocsin.clock import Clock, Millis
+from tocsin.ids import first_at, made_at_ms
 from tocsin.model import AccountId, Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId
 from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page
 from tocsin.store.postgres.database import Database, Pool, Row, in_range
+from tocsin.store.postgres.partitions import SPAN_MS, week_of
 from tocsin.store.postgres.rows import (
     BEYOND,
     CODES,
@@ -102,6 +103,14 @@ def _bounds(since: Millis | None, until: Millis | None, page: Page) -> tuple[int
     return max(0, min(before, BEYOND)), min(first_at(since or Millis(0)), BEYOND)
 
 
+def _spans(least: int, before: int, now: Millis) -> Sequence[tuple[int, int]]:
+    """Where to look, the latest first: this week and the last one, then all before. Most of what is asked for lies
+    there, and what lies elsewhere is planned for each week that there is.
+    """
+    latest = first_at(week_of(min(made_at_ms(before), now)) - SPAN_MS)
+    return [(latest, before), (least, latest)] if least < latest < before else [(least, before)]
+
+
 def _can_be(*values: object) -> bool:
     """Whether rows can have the values at all: no text here has a NUL, no number more than 64 bits."""
     return all(
@@ -119,20 +128,32 @@ def _page(found: Sequence[T], looked: int | None, before: int, limit: int) -> tu
 
 
 class PostgresRecords:
-    def __init__(self, pool: Pool) -> None:
+    """`clock`: tells which weeks are the latest; a wrong one costs time and nothing else."""
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
+        self._clock = clock
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
         if not _can_be(account_id, where.type, where.source, where.external_id):
             return [], None
         before, least = _bounds(where.since, where.until, page)
-        values = (account_id, before, least, where.type, where.source, where.external_id, page.limit + 1, _LOOK)
+        spans = _spans(least, before, self._clock.now_ms())
+        wanted = (where.type, where.source, where.external_id)
 
         async def read(db: Database) -> tuple[Sequence[Event], int | None]:
             if not await _lives(db, account_id):
                 return [], None
-            rows = [tuple(row) for row in await db.rows_in_order(_RECORD["events"], *values)]
-            return _page([_event(row[1:]) for row in rows if row[1] is not None], rows[0][0], before, page.limit)
+            found: list[Event] = []
+            looked = None
+            for first, beyond in spans:
+                values = (account_id, beyond, first, *wanted, page.limit + 1 - len(found), _LOOK)
+                rows = [tuple(row) for row in await db.rows_in_order(_RECORD["events"], *values)]
+                looked = rows[0][0]
+                found += [_event(row[1:]) for row in rows if row[1] is not None]
+                if looked is not None or len(found) > page.limit:
+                    break
+            return _page(found, looked, before, page.limit)
 
         return await self._pool.read(read)
 
@@ -147,8 +168,16 @@ class PostgresRecords:
     ) -> tuple[Sequence[Delivery], int | None]:
         before, least = _bounds(where.since, where.until, page)
 
+        spans = _spans(least, before, self._clock.now_ms())
+
         async def read(db: Database) -> tuple[Sequence[Delivery], int | None]:
-            found, looked = await _deliveries(db, account_id, where, before, least, page.limit + 1)
+            found: list[Delivery] = []
+            looked = None
+            for first, beyond in spans:
+                more, looked = await _deliveries(db, account_id, where, beyond, first, page.limit + 1 - len(found))
+                found += more
+                if looked is not None or len(found) > page.limit:
+                    break
             return _page(found, looked, before, page.limit)
 
         return await self._pool.read(read)

@@ -28,7 +28,7 @@ _BEAT_S = 3
 class PostgresStore:
     """`store.port.Store` on one database. Made by `open_postgres`."""
 
-    def __init__(self, address: Address, pool: Pool, beats: Pool) -> None:
+    def __init__(self, address: Address, pool: Pool, beats: Pool, clock: Clock) -> None:
         self._pool = pool
         self._beats = beats
         self._writer = writer = Writer(pool)
@@ -43,7 +43,7 @@ class PostgresStore:
         self.snapshots = PostgresSnapshots(pool)
         self.notices = PostgresNotices(writer, pool)
         self.idempotency = PostgresIdempotency(writer, self.cluster)
-        self.records = PostgresRecords(pool)
+        self.records = PostgresRecords(pool, clock)
         self.housekeeping = PostgresHousekeeping(writer, pool)
         self.erasure = PostgresErasure(writer, pool)
         self.triggers = PostgresTriggers(writer, pool)
@@ -70,7 +70,7 @@ async def open_postgres(
     """Opens the database and brings its schema up to date.
 
     Args:
-        clock: says which weeks of the logs come next; otherwise the store takes every instant as an argument.
+        clock: says which weeks of the logs are the latest; otherwise the store takes every instant as an argument.
         readonly: looks beside running servers: nothing is migrated, every write is refused.
 
     Raises:
@@ -97,7 +97,7 @@ async def open_postgres(
     beats = Pool(address, readonly=readonly, connections=1, within_s=_BEAT_S)
     await pool.open()
     await beats.open()
-    return PostgresStore(address, pool, beats)
+    return PostgresStore(address, pool, beats, clock)
 
 
 async def check(url: str) -> list[str]:

@@ -26,19 +26,23 @@ UPDATE digest SET takes = false
 WHERE webhook_id = ANY ($1::bigint[]) AND takes AND delivery_id <> ALL ($2::bigint[]);
 
 -- name: fold
--- Moves those members into the log that the node is still sending; which they are. For `id = ANY` and CASE see
--- `delivery.settle`.
-WITH folded AS (
-  DELETE FROM delivery_live AS d
-  USING unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given (id, webhook_id, digest_id, at)
-  WHERE d.id = given.id AND d.id = ANY ($1)
-    AND CASE WHEN d.claimed_by = $5 THEN d.webhook_id = given.webhook_id AND d.id <> given.digest_id ELSE false END
-  RETURNING d.*, given.digest_id, given.at AS ended_at
+-- Moves those members into the log that the node is still sending; which they are. See `delivery.settle`.
+WITH found AS MATERIALIZED (
+  SELECT d.*, given.digest_id, given.at
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given (id, webhook_id, digest_id, at)
+  CROSS JOIN LATERAL (
+    SELECT d.account_id, d.id, d.event_id, d.webhook_id, d.replay_id, d.attempts, d.tries, d.status_code
+    FROM delivery_live AS d
+    WHERE d.id = given.id AND d.webhook_id = given.webhook_id AND d.claimed_by = $5 AND d.id <> given.digest_id
+    LIMIT 1 FOR UPDATE
+  ) AS d
+), gone AS (
+  DELETE FROM delivery_live WHERE id = ANY (ARRAY(SELECT id FROM found))
 )
 INSERT INTO delivery_log (
   account_id, id, event_id, webhook_id, replay_id, digest_id, at, attempts, tries, status_code, state
 )
-SELECT account_id, id, event_id, webhook_id, replay_id, digest_id, ended_at, attempts, tries, status_code, 23 FROM folded
+SELECT account_id, id, event_id, webhook_id, replay_id, digest_id, at, attempts, tries, status_code, 23 FROM found
 RETURNING id, account_id, event_id, digest_id;
 
 -- name: folded
@@ -80,7 +84,7 @@ WHERE g.delivery_id = given.delivery_id;
 -- Those that wait; of one that is being sent, what comes of it decides.
 UPDATE delivery_live AS d SET at = given.at, tries = given.tries
 FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) AS given (id, at, tries)
-WHERE d.id = given.id AND d.state < 12;
+WHERE d.id = given.id AND d.id = ANY ($1) AND d.state < 12;
 
 -- name: change_events
 UPDATE event AS e SET data = given.data

@@ -159,7 +159,7 @@ SELECT account_id, id FROM delivery WHERE account_id = $1 ORDER BY id LIMIT $2;
 
 -- name: delete_live_deliveries
 DELETE FROM delivery_live AS d USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE d.account_id = t.account_id AND d.id = t.id
+WHERE d.account_id = t.account_id AND d.id = t.id AND d.id = ANY ($2)
 RETURNING d.account_id, d.id;
 
 -- name: activities_of_account
