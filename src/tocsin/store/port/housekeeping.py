@@ -42,7 +42,8 @@ class Housekeeping(Protocol):
         self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
     ) -> Purged:
         """Removes up to `limit` rows of each kind that are older; never anything of a delivery that has not ended. What
-        was folded goes after its digest. Windows that ended long ago go too.
+        was folded goes after its digest. Windows that ended long ago go too. A store that has its logs in pieces may
+        keep a large one until all of it is old, and remove it at once then: such rows are counted as it estimates them.
         """
         ...
 

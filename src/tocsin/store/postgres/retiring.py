@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from tocsin.clock import Millis
+from tocsin.errors import TocsinError
 from tocsin.ids import first_at
 from tocsin.store.postgres.database import Pool
+from tocsin.store.postgres.errors import translate
 from tocsin.store.postgres.partitions import SPAN_MS, Part, alone_at_it, parts, replace, rows_up_to
 from tocsin.store.postgres.statements import statements
 
@@ -47,24 +49,33 @@ async def retire(pool: Pool, *, logs_before: Millis, events_before: Millis, acti
         "event": events_before,
         "activity": activities_before,
     }
+    try:
+        async with pool.connection() as connection:
+            return await _retire(connection, before, logs_before)
+    except TocsinError:
+        raise
+    except Exception as error:
+        raise translate(error) from error
+
+
+async def _retire(connection: Any, before: Mapping[str, Millis], logs_before: Millis) -> Retired:
     rows: dict[str, int] = {}
     waiting: dict[str, list[Part]] = {}
-    async with pool.connection() as connection:
-        for table, at in before.items():
-            known = await parts(connection, table)
-            over = [part for part in known if part.beyond is not None and part.beyond <= first_at(at)]
-            waiting[table] = stay = [part for part in known if part.size_bytes >= LARGE_BYTES and _is_week(part)]
-            for part in [part for part in over if part in stay]:
-                drop = partial(_drop, table=table, part=part, logs_before=logs_before)
-                dropped = await alone_at_it(connection, table, drop)
-                if dropped is not None:
-                    stay.remove(part)
-                if dropped:
-                    rows[table] = part.rows
-                if dropped is not False:
-                    break
-            if len(over) > 1 and all(part.size_bytes < LARGE_BYTES for part in over[:2]):
-                await alone_at_it(connection, table, partial(_join, table=table, first=over[0], second=over[1]))
+    for table, at in before.items():
+        known = await parts(connection, table)
+        over = [part for part in known if part.beyond is not None and part.beyond <= first_at(at)]
+        waiting[table] = stay = [part for part in known if part.size_bytes >= LARGE_BYTES and _is_week(part)]
+        for part in [part for part in over if part in stay]:
+            drop = partial(_drop, table=table, part=part, logs_before=logs_before)
+            dropped = await alone_at_it(connection, table, drop)
+            if dropped is not None:
+                stay.remove(part)
+            if dropped:
+                rows[table] = part.rows
+            if dropped is not False:
+                break
+        if len(over) > 1 and over[1].size_bytes < LARGE_BYTES:
+            await alone_at_it(connection, table, partial(_join, table=table, first=over[0], second=over[1]))
     return Retired(rows, waiting)
 
 
