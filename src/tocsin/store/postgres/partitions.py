@@ -73,8 +73,9 @@ async def parts(connection: Any, table: str) -> Sequence[Part]:
     """The partitions of a table, in order."""
     found = []
     for name, text, size_bytes, rows in await connection.fetch(_PARTITION["parts"], table):
-        match = _BOUND.search(text)
-        assert match, text
+        match = None if text is None or size_bytes is None else _BOUND.search(text)
+        if match is None:
+            continue  # it is being taken out at this moment
         least, beyond = (None if value in ("MINVALUE", "MAXVALUE") else int(value) for value in match.groups())
         found.append(Part(name, least, beyond, size_bytes, rows))
     return sorted(found, key=lambda part: (part.least is not None, part.least))

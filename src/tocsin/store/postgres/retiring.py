@@ -84,8 +84,16 @@ def _is_week(part: Part) -> bool:
     return part.least is not None and part.beyond is not None and part.beyond - part.least <= SPAN_MS << 22
 
 
+async def _are_still(connection: Any, table: str, *wanted: Part) -> bool:
+    """Whether nobody else has changed the partitions since they were looked at."""
+    known = {(part.name, part.least, part.beyond) for part in await parts(connection, table)}
+    return known.issuperset((part.name, part.least, part.beyond) for part in wanted)
+
+
 async def _join(connection: Any, *, table: str, first: Part, second: Part) -> bool:
     """Makes one of the two oldest, where little is left in them."""
+    if not await _are_still(connection, table, first, second):
+        return False
     if await rows_up_to(connection, first, _KEPT) + await rows_up_to(connection, second, _KEPT) >= _KEPT:
         return False
     await replace(connection, table, [first, second], [Part(first.name, first.least, second.beyond)])
@@ -94,6 +102,8 @@ async def _join(connection: Any, *, table: str, first: Part, second: Part) -> bo
 
 async def _drop(connection: Any, *, table: str, part: Part, logs_before: Millis) -> bool | None:
     """Whether it went; None: not yet."""
+    if not await _are_still(connection, table, part):
+        return None
     await connection.execute(_PARTITION["lock_part"].format(part=part.name))
     if table == "delivery_log":
         kept = await _kept_deliveries(connection, part, logs_before)
