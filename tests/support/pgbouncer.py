@@ -61,4 +61,6 @@ class PgBouncer:
 
     def address(self, name: str, *, cached: bool = False) -> str:
         """A database behind it; `cached`: with statements that are prepared once, which it cannot pass."""
-        return f"postgresql://tocsin@/{name}?host={self.folder}&port={_PORT}{'' if cached else '&statement_cache_size=0'}"
+        return (
+            f"postgresql://tocsin@/{name}?host={self.folder}&port={_PORT}{'' if cached else '&statement_cache_size=0'}"
+        )

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from tocsin.errors import Misconfigured, TocsinError, Unavailable
-from tocsin.store.postgres.errors import GONE, may_run_again, translate
+from tocsin.store.postgres.errors import GONE, may_run_again, translate, why
 
 T = TypeVar("T")
 
@@ -58,7 +58,12 @@ _SESSION = {"application_name": "tocsin"}
 # out that it is not there.
 _IDLE_S = 8
 
-_LIMITS = {"lock_timeout": str(_LOCK_MS), "statement_timeout": str(_SERVER_STATEMENT_MS)}
+_LIMITS = {
+    "lock_timeout": f"{_LOCK_MS}ms",
+    "statement_timeout": f"{_SERVER_STATEMENT_MS}ms",
+    "idle_in_transaction_session_timeout": f"{_IDLE_S}s",
+}
+_LIMITS_OF_ONE = ";".join(f"SET LOCAL {name} = '{value}'" for name, value in _LIMITS.items())
 
 # Each time a statement is run it is planned for the values given: how many there are in its arrays, and how large
 # tables are by now. A plan that is kept (PostgreSQL's way from the sixth time on) is made for a dozen rows of tables
@@ -155,6 +160,11 @@ class Address:
         self.statement_cache_size = int(size)
         self.dsn = urlunsplit(parts._replace(query=urlencode(query)))
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler in transaction mode may be in between: it knows few settings, and refuses the others."""
+        return self.statement_cache_size == 0
+
     async def connect(self) -> Any:
         """One connection, outside any pool.
 
@@ -171,8 +181,11 @@ class Address:
             )
             await watch_the_line(connection)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise Misconfigured(f"{self.shown} cannot be opened: {error or type(error).__name__}") from None
+            raise self.unopened(error) from None
         return connection
+
+    def unopened(self, error: Exception) -> Misconfigured:
+        return Misconfigured(f"{self.shown} cannot be opened: {why(error)}")
 
 
 async def watch_the_line(connection: Any) -> None:
@@ -202,6 +215,7 @@ class Pool:
         self._address = address
         self._readonly = readonly
         self._connections = connections
+        self._said_first = _LIMITS_OF_ONE if address.pooled else None
         self._pool: Any = None
         self._idle: set[Any] = set()
 
@@ -211,9 +225,7 @@ class Pool:
         Raises:
             Misconfigured: none can be had.
         """
-        # A pooler in transaction mode, for which nothing is cached, knows few settings and refuses the others.
-        pooled = not self._address.statement_cache_size
-        settings = {} if pooled else {**_PLANS, **_LIMITS, "idle_in_transaction_session_timeout": f"{_IDLE_S}s"}
+        settings = {} if self._address.pooled else {**_PLANS, **_LIMITS}
         try:
             self._pool = await asyncpg.create_pool(
                 self._address.dsn,
@@ -227,11 +239,11 @@ class Pool:
                 reset=_nothing,
             )
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise Misconfigured(f"{self._address.shown} cannot be opened: {error or type(error).__name__}") from None
+            raise self._address.unopened(error) from None
 
-    def transaction(self, connection: Any) -> Any:
+    def transaction(self, connection: Any) -> "Transaction":
         """One that writes, on one of the connections; where nothing may be written, every write is refused."""
-        return connection.transaction(readonly=self._readonly)
+        return Transaction(connection, connection.transaction(readonly=self._readonly), self._said_first)
 
     @asynccontextmanager
     async def connection(self, within_s: float | None = None) -> AsyncIterator[Any]:
@@ -283,7 +295,8 @@ class Pool:
         while True:
             try:
                 async with self.connection(until - loop.time()) as connection:
-                    return await _read(connection, read)
+                    how = connection.transaction(isolation="repeatable_read", readonly=True)
+                    return await _read(Transaction(connection, how, self._said_first), read)
             except TocsinError:
                 raise
             except Exception as error:
@@ -302,13 +315,38 @@ class Pool:
                 pool.terminate()
 
 
-async def _read(connection: Any, read: Callable[[Database], Awaitable[T]]) -> T:
-    transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+class Transaction:
+    """One of the server's, within the limits that its session has; or, behind a pooler, which knows no such settings,
+    that it is given itself.
+    """
+
+    def __init__(self, connection: Any, transaction: Any, said_first: str | None) -> None:
+        self.connection = connection
+        self._transaction = transaction
+        self._said_first = said_first
+
+    async def start(self) -> None:
+        await self._transaction.start()
+        if self._said_first is not None:
+            try:
+                await self.connection.execute(self._said_first)
+            except BaseException:
+                self.connection.terminate()
+                raise
+
+    async def commit(self) -> None:
+        await self._transaction.commit()
+
+    async def rollback(self) -> None:
+        await self._transaction.rollback()
+
+
+async def _read(transaction: Transaction, read: Callable[[Database], Awaitable[T]]) -> T:
     await transaction.start()
     try:
-        answer = await read(Database(connection))
+        answer = await read(Database(transaction.connection))
     except asyncio.CancelledError:
-        connection.terminate()  # see `Pool.connection`
+        transaction.connection.terminate()  # see `Pool.connection`
         raise
     except BaseException:
         with contextlib.suppress(*GONE):

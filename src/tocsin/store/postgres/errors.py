@@ -17,6 +17,8 @@ RESOURCE_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InternalClientError,
     asyncpg.InterfaceError,
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
     OSError,
     TimeoutError,
     MemoryError,
@@ -34,6 +36,12 @@ _CUT: tuple[type[Exception], ...] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # how the driver takes a goodbye that comes while it is about to ask
     ConnectionError,
+)
+
+# A statement that was prepared is gone, or somebody else's: each transaction has another of the server's processes.
+_MIXED_UP: tuple[type[Exception], ...] = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
 )
 
 # What can come of letting a connection go that has ended.
@@ -67,12 +75,21 @@ def may_run_again(error: BaseException) -> bool:
     return isinstance(error, (*CONTENTION, *_CUT)) and not isinstance(error, ROW_ERRORS)
 
 
+def why(error: Exception) -> str:
+    """In one line, for whoever chose the address."""
+    if isinstance(error, _MIXED_UP) or "startup parameter" in str(error):  # as pgbouncer refuses a setting
+        return "a pooler in transaction mode needs statement_cache_size=0 in the address"
+    return str(error) or type(error).__name__
+
+
 def translate(error: BaseException, *, at_commit: bool = False) -> Exception:
     """What a caller is told of an exception from inside a transaction."""
     if isinstance(error, TocsinError):
         return error
     if isinstance(error, asyncpg.DiskFullError):
         return Unavailable("the database's disk is full; nothing was stored", code="store_unavailable")
+    if isinstance(error, _MIXED_UP):
+        return Unavailable(f"the database's statements are mixed up: {why(error)}", code="store_unavailable")
     if isinstance(error, CONTENTION):
         return Unavailable("others were writing the same; nothing was stored", code="store_unavailable")
     if is_resource_error(error):

@@ -22,6 +22,7 @@ import msgspec
 
 from tocsin.errors import Misconfigured
 from tocsin.store.postgres.database import Address, Database
+from tocsin.store.postgres.errors import why
 from tocsin.store.postgres.statements import ROOT, statements
 
 _SCHEMA = statements("schema")
@@ -95,7 +96,7 @@ async def version(connection: Any, shown: str, known: int | None = None) -> int:
             raise Misconfigured(f"{shown} is another program's database; name another one in TOCSIN_DB")
         found, beside = await connection.fetchrow(_SCHEMA["version"], known)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise Misconfigured(f"{shown} cannot be read: {error}") from None
+        raise Misconfigured(f"{shown} cannot be read: {why(error)}") from None
     if beside > known:
         raise Misconfigured(
             f"{shown} has schema {found}, beside which programs from schema {beside} on may run; this one knows "
@@ -124,7 +125,7 @@ async def apply(address: Address, steps: Sequence[Migration] | None = None) -> l
         finally:
             await guard.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise Misconfigured(f"{address.shown} cannot be migrated: {error}") from error
+        raise Misconfigured(f"{address.shown} cannot be migrated: {why(error)}") from error
     finally:
         await connection.close()
 
