@@ -8,7 +8,9 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
+from types import FrameType
 
 import uvicorn
 import uvloop
@@ -56,7 +58,7 @@ async def _serve(settings: Settings) -> int:
     try:
         await server.serve(sockets=[listening])
     finally:
-        await app.close()
+        await app.close(server.asked_s)
     return 0
 
 
@@ -72,6 +74,18 @@ def _listen(host: str, port: int) -> socket.socket:
 
 class _Server(uvicorn.Server):
     """uvicorn, but for its signals: a second one must not cut short what `App.close` still writes down."""
+
+    _asked_at: float | None = None
+
+    @property
+    def asked_s(self) -> float:
+        """How long ago it was asked to end. It waits itself for requests that are under way."""
+        return 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ It lives in a thread of its own. Every byte passes unread, but for the word COMM
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -114,6 +115,10 @@ class Proxy:
             pair.reset()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # the proxy ends
+            await self._pass(reader, writer)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._passing.wait()
         if self._refusing:
             _reset(writer)

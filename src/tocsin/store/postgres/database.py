@@ -229,7 +229,7 @@ class Pool:
         try:
             self._pool = await asyncpg.create_pool(
                 self._address.dsn,
-                min_size=1,
+                min_size=0,  # one that must be there is asked for again and again while it cannot be had
                 max_size=self._connections,
                 timeout=_CONNECT_S,
                 command_timeout=self.within_s,
@@ -238,6 +238,8 @@ class Pool:
                 server_settings={**_SESSION, **settings},
                 reset=_nothing,
             )
+            async with self._pool.acquire(timeout=_ACQUIRE_S):
+                pass
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             raise self._address.unopened(error) from None
 
