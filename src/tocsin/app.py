@@ -8,6 +8,7 @@ A process has the same parts whatever its role is. The role says which of them b
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -59,7 +60,10 @@ from tocsin.triggers.normalise import normalise
 
 log = logging.getLogger(__name__)
 
-_SETTLE_S = 5.0  # a stop waits this long for outcomes to be written, after attempts have ended
+# After attempts have ended, a stop takes this long at most to write down what became of them and to say goodbye, where
+# the database does not answer: with `drain_s` at its default that makes less than 35 s.
+_SETTLE_S = 1.5
+_GOODBYES_S = 2.5
 
 
 class App:
@@ -276,24 +280,32 @@ class App:
         else:
             await self.rounds.stop()
 
-    async def close(self) -> None:
-        """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
+    async def close(self, asked_s: float = 0.0) -> None:
+        """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go.
+
+        Args:
+            asked_s: how long ago it was asked to end: that much of `drain_s` is over.
+        """
         log.info("server_stopping", extra={"drain_s": self.settings.drain_s})
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self.settings.drain_s - asked_s
         await self.rounds.stop()
         await self.ingest.stop()
         await self.activities.stop()
         await self.knowledge_watch.stop()
         await self.strays.stop()
-        drain_s = self.settings.drain_s
+        drain_s = max(0.0, until_s - loop.time())
         await asyncio.gather(self.membership.drain(drain_s), self.manual.stop(drain_s))
         await self.doors.close()
-        await self.manual.stop(_SETTLE_S)  # what was cut off is written down too
-        await self.settler.stop(_SETTLE_S)
-        await self.caretaker.stop()
-        await self.keyring.close()
-        await self.changes.stop()
-        await self.membership.stop()
-        await self.bell.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYES_S):
+                await self.manual.stop(_SETTLE_S)  # what was cut off is written down too
+                await self.settler.stop(_SETTLE_S)
+                await self.caretaker.stop()
+                await self.keyring.close()
+                await self.changes.stop()
+                await self.membership.stop()
+                await self.bell.stop()
         await self.resolver.close()
         await self.store.close()
         log.info("server_stopped")

@@ -9,16 +9,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.faults.outage import RETRY_SCALE, Evidence, Stage, judge
-from tests.faults.outages import SECRET_KEY
+from tests.faults.outages import SECRET_KEY, ground
 from tests.support.cluster import Fleet, Shape
 from tests.support.postgres_server import PostgresServer
-from tests.support.receiver import LedgerReceiver
+from tests.support.receiver import Arrival, LedgerReceiver
 from tests.support.replies import Answer, Hang
 from tests.support.server import STOP_S, Server
 from tests.support.waiting import until
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.slow
 
 _NAME = "tocsin"
 _HANGING = 12
+_WRITTEN_S = 2.0  # what was answered so long before is written down
 _SHARDS = re.compile(rb"^tocsin_shards_held (\S+)$", re.MULTILINE)
 
 
@@ -42,7 +44,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
 
 def check(evidence: Evidence, **excuses: object) -> None:
     """An arrival may come again where its answer had not, as the server ended meanwhile."""
-    judge(replace(evidence, may_repeat=lambda arrival: arrival.answered is None, **excuses))
+    judge(replace(evidence, **{"may_repeat": lambda arrival: arrival.answered is None, **excuses}))
 
 
 def test_a_stop_waits_for_nobody_for_ever(settings, receiver: LedgerReceiver, tmp_path: Path) -> None:
@@ -85,6 +87,30 @@ def test_requests_and_attempts_end_side_by_side(receiver: LedgerReceiver, tmp_pa
         receiver.wait_for("/hangs", 1)
         with _in_mid_sentence(server, shop.key):
             assert server.stop(9) == 0  # 5 s for requests and then 6 for attempts would be 11
+
+
+def test_a_stop_in_the_middle_of_an_outage(tmp_path: Path) -> None:
+    """A database that says nothing at all keeps nobody from ending in time."""
+    with ground(tmp_path) as on:
+        on.stage.publishers.start()
+        until(lambda: len(on.stage.publishers.ledger) > 50, "answers")
+        silent_at = time.time()
+        on.proxy.silence()
+        time.sleep(1.0)
+        assert on.server.stop(STOP_S) == 0
+        ended_at = time.time()
+        on.proxy.heal(cut=True)
+        on.server.start()
+        on.stage.publishers.stop()
+        stopped = time.monotonic()
+        evidence = on.stage.gather(stopped - 3.0, stopped - 2.0, stopped - 1.0, stopped)
+        # What was answered meanwhile could not be written down, and is forgotten with the process.
+        forgotten = partial(_came_between, silent_at - _WRITTEN_S, ended_at)
+        check(evidence, may_be_unanswered=True, may_repeat=forgotten)
+
+
+def _came_between(begin: float, end: float, arrival: Arrival) -> bool:
+    return begin <= arrival.at <= end
 
 
 def test_a_worker_that_stops_hands_over(receiver: LedgerReceiver, tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER
 # To give a connection back takes no round trip, but where one was cut off in the middle.
 _RELEASE_S = 1.0
 
+# At the end of the process nothing is under way any more that somebody waits for.
+_CLOSE_S = 0.5
+
 # A read that was cut is run again as long as it can still be answered in time.
 _WORTH_A_TRY_S = 0.5
 _PAUSE_S = 0.02
@@ -307,11 +310,11 @@ class Pool:
                 await asyncio.sleep(_PAUSE_S)
 
     async def close(self) -> None:
-        """Waits for the transactions under way, which are bounded; not for a silent server's goodbye."""
+        """Waits for a transaction under way, but not for a silent server's goodbye."""
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
-                async with asyncio.timeout(LONG_S):
+                async with asyncio.timeout(_CLOSE_S):
                     await pool.close()
             except GONE:  # a time-out is one too
                 pool.terminate()

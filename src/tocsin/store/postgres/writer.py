@@ -39,6 +39,9 @@ _ROUNDS = 5
 _PAUSE_S = 0.01
 _WORTH_A_TRY_S = 0.5
 
+# At the end of the process: longer than anything takes that is under way, where the database answers.
+_CLOSE_S = 0.5
+
 
 class WritingDatabase(Database):
     """A connection within a transaction that writes."""
@@ -158,11 +161,14 @@ class Writer:
                 await _roll_back(transaction, connection)
 
     async def close(self) -> None:
-        """Runs what is queued and ends."""
+        """Runs what is queued and ends; what is not done soon is refused."""
         if not self._closed:
             self._closed = True
             self._wake.set()
-            await self._committer
+            await asyncio.wait({self._committer}, timeout=_CLOSE_S)
+            while not self._committer.done():
+                self._committer.cancel()  # the batch that is under way
+                await asyncio.wait({self._committer}, timeout=_PAUSE_S)
 
     # --- the committer --------------------------------------------------------------------------------------------
 
