@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 _CLAIM_LANES = 128  # lanes asked about in one claim: a transaction of some milliseconds
 
-# Deliveries of one claim: what is read of them is taken in at once, some 30 µs each, and others wait for it. A lane that
-# gets none is asked about in the next claim.
+# Deliveries of one claim: what is read of them is taken in at once, some 30 µs each, and others wait for it. A lane
+# that gets none is asked about in the next claim.
 _CLAIM_MOST = 256
 _GATHER_LANES = 8  # the same of those that gather: each may claim hundreds at once
 _RETRY_STORE_MS = 1_000  # how soon a claim is tried again when the store did not answer
