@@ -138,6 +138,7 @@ class App:
             records=store.records,
             directory=self.directory,
             dispatcher=self.dispatcher,
+            settler=self.settler,
             bell=bell,
             caretaker=self.caretaker,
             sender=self.doors,
@@ -207,10 +208,18 @@ class App:
             sends=settings.sends,
             on_chief=self._chief,
         )
-        self.changes = Changes(accounts=store.accounts, directory=self.directory, lanes=self.dispatcher, clock=clock)
+        self.changes = Changes(
+            accounts=store.accounts,
+            directory=self.directory,
+            settings=self.dispatcher.lane_settings,
+            clock=clock,
+        )
         bell.attach(
             views=self.directory,
             lanes=self.dispatcher,
+            settings=self.dispatcher.lane_settings,
+            turns=self.dispatcher.turns,
+            backlogs=self.dispatcher.backlogs,
             jobs=self.fan_out,
             mail=self.mailer,
             timers=self.timers,
@@ -223,7 +232,7 @@ class App:
             guard=self.guard,
             resolver=self.resolver,
             directory=self.directory,
-            dispatcher=self.dispatcher,
+            lane_settings=self.dispatcher.lane_settings,
             bell=bell,
             openings=self.openings,
             activities=self.activities,

@@ -20,7 +20,7 @@ from tocsin import app, config, profiles, serving
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
-from tocsin.engine import departures, dispatcher, ingest, lanes, policy, shares
+from tocsin.engine import departures, ingest, lanes, policy, shares, turns
 from tocsin.engine.filtering import filters
 from tocsin.engine.filtering import text as filter_text
 from tocsin.engine.filtering import tokens as filter_tokens
@@ -182,7 +182,7 @@ def test_the_rules_of_delivery_have_the_programs_figures() -> None:
     for sentence in (
         f"Up to {policy._JITTER * 100:g} % of that is chance",
         f"to {policy.RETRY_AFTER_MAX_S / 3600:g} hours at most",
-        f"spread over up to {dispatcher._SPREAD_MAX_MS / 1000:g} seconds",
+        f"spread over up to {turns._SPREAD_MAX_MS / 1000:g} seconds",
         f"after {days[round((disable.failing_for_s or 0) / 86_400)]} days** in which every attempt failed",
         f"Warnings come after {first} day and after {second}",
         f"At most {lanes.DEFAULT_MAX_IN_FLIGHT} attempts at once",

@@ -3,7 +3,7 @@
 `app.py` builds it, in this order:
 
     keyring = Keyring(store.keys, clock)                    # control/keyring.py
-    control = Control.of(store=…, vault=…, guard=…, resolver=…, directory=…, dispatcher=…, openings=…,
+    control = Control.of(store=…, vault=…, guard=…, resolver=…, directory=…, lane_settings=…, openings=…,
                          keyring=…, clock=…, id_source=…)                       # control/__init__.py
     await control.keys.ensure_operator_key(settings.admin_key)   # the made key where there was none, else None
     services = Services(…)
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`control` carries vault, guard, resolver, dispatcher and keyring; the API itself never touches them."""
+    """`control` carries vault, guard, resolver, lane settings and keyring; the API itself never touches them."""
 
     settings: Settings
     clock: Clock

@@ -24,8 +24,8 @@ from tocsin.engine.activity.activities import Activities
 from tocsin.engine.activity.openings import Openings
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import Directory
-from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.health import Outbox
+from tocsin.engine.lane_settings import LaneSettings
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard
@@ -61,7 +61,7 @@ class Control:
         guard: Guard,
         resolver: Resolver,
         directory: Directory,
-        dispatcher: Dispatcher,
+        lane_settings: LaneSettings,
         bell: Bell,
         openings: Openings,
         activities: Activities,
@@ -79,7 +79,7 @@ class Control:
             guard=guard,
             resolver=resolver,
             directory=directory,
-            dispatcher=dispatcher,
+            lane_settings=lane_settings,
             bell=bell,
             clock=clock,
             id_source=id_source,

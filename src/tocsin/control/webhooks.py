@@ -21,8 +21,8 @@ from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
-from tocsin.engine.dispatcher import Dispatcher
 from tocsin.engine.filtering.filters import compile_filter
+from tocsin.engine.lane_settings import LaneSettings
 from tocsin.engine.rendering import masked, message, render, shown_url
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound
@@ -85,7 +85,7 @@ class WebhookControl:
         guard: Guard,
         resolver: Resolver,
         directory: Directory,
-        dispatcher: Dispatcher,
+        lane_settings: LaneSettings,
         bell: Bell,
         clock: Clock,
         id_source: IdSource,
@@ -97,7 +97,7 @@ class WebhookControl:
         self._guard = guard
         self._resolver = resolver
         self._directory = directory
-        self._dispatcher = dispatcher
+        self._lane_settings = lane_settings
         self._bell = bell
         self._clock = clock
         self._id_source = id_source
@@ -291,7 +291,7 @@ class WebhookControl:
             Conflict: `not_confirmed`.
         """
         check_confirmed((await self.get(account_id, webhook_id)).settings)
-        dropped = await self._dispatcher.drop_held(webhook_id) if held == "drop" else 0
+        dropped = await self._lane_settings.drop_held(webhook_id) if held == "drop" else 0
         webhook = await self.edit(
             actor,
             account_id,

@@ -4,7 +4,7 @@
                                           │            └─────▶ health
                                           └──▶ paces: of chats
 
-When an attempt may start is not decided here: the keeper of the lanes does, and is told when a place is free again.
+When an attempt may start is not decided here: `turns` does, and is told when a place is free again.
 """
 
 import asyncio
@@ -22,25 +22,24 @@ from tocsin.engine.directory import AccountView, Directory
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Ending
 from tocsin.engine.health import Caretaker
-from tocsin.engine.lanes import FOREVER, Lane
+from tocsin.engine.lanes import FOREVER, Lane, Stored
 from tocsin.engine.paces import Share
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import Target, kept_body, masked, render
 from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import Settler
 from tocsin.engine.shares import Places
+from tocsin.engine.stock import Stock
 from tocsin.errors import Invalid, NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import (
     DIGEST_TYPE,
-    AccountId,
     Attempt,
     DeliveryState,
     Outcome,
     OutcomeKind,
     Request,
     Trigger,
-    WebhookId,
 )
 from tocsin.store.port import Claimed, Settlement
 from tocsin.telemetry import Metrics
@@ -53,15 +52,7 @@ _STOPPING_MS = 1_000
 
 
 class Keeper(Protocol):
-    """Who keeps the lanes, and has to know how attempts go."""
-
-    def release(self, lane: Lane, claimed: Claimed) -> None:
-        """The delivery was not sent: it is to wait again."""
-        ...
-
-    def stored(self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis, shard: int | None = None) -> None:
-        """Its retry waits in the store, durable."""
-        ...
+    """Who gives the lanes their turns, and has to know how attempts go."""
 
     @property
     def lapsed(self) -> bool:
@@ -98,6 +89,8 @@ class Attempts:
         self,
         *,
         keeper: Keeper,
+        stored: Stored,
+        stock: Stock,
         places: Places,
         directory: Directory,
         sender: Door,
@@ -111,6 +104,8 @@ class Attempts:
         rng: random.Random,
     ) -> None:
         self._keeper = keeper
+        self._stored = stored
+        self._stock = stock
         self._places = places
         self._directory = directory
         self._sender = sender
@@ -147,11 +142,11 @@ class Attempts:
             self._free(start)  # the account is gone; its deliveries are purged with it
         except TocsinError:
             self._free(start)
-            self._keeper.release(start.lane, start.claimed)
+            self._stock.release(start.lane, start.claimed)
         else:
             if self._keeper.lapsed or start.lane.gone:
                 self._free(start)
-                self._keeper.release(start.lane, start.claimed)
+                self._stock.release(start.lane, start.claimed)
                 return
             self._send(start, view)
 
@@ -163,7 +158,7 @@ class Attempts:
             start.lane.held_until = FOREVER  # deleted while this was on its way
         if hook is None or start.lane.held_until > now:
             self._free(start)
-            self._keeper.release(start.lane, claimed)
+            self._stock.release(start.lane, claimed)
             return
         start.target = target = hook.target
         start.started_at = now
@@ -206,7 +201,7 @@ class Attempts:
         lane, claimed = start.lane, start.claimed
         if self._abandoning:
             self._free(start)
-            self._keeper.release(lane, claimed)
+            self._stock.release(lane, claimed)
             return
         self._places.give(start.lane, unwell=start.unwell)
         now = self._clock.now_ms()
@@ -300,7 +295,7 @@ class Attempts:
     def _settle(self, lane: Lane, settlement: Settlement) -> None:
         durable = self._keeper.pump
         if settlement.due_at is not None:
-            durable = partial(self._keeper.stored, lane.webhook_id, lane.account_id, settlement.due_at, lane.shard)
+            durable = partial(self._stored, lane.webhook_id, lane.account_id, settlement.due_at, lane.shard)
         self._settler.settle(settlement, lane.epoch, durable)
 
     def succeeded(self, lane: Lane, now: Millis) -> None:

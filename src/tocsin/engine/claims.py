@@ -17,8 +17,10 @@ from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Queued
 from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
+from tocsin.engine.settler import Settler
+from tocsin.engine.stock import Stock
 from tocsin.errors import TocsinError, Unavailable
-from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, WebhookId
+from tocsin.model import DIGEST_TYPE, AccountId, WebhookId
 from tocsin.store.port import NOTHING_CLAIMED, ClaimAnswer, Claimed, Journal
 from tocsin.telemetry import Metrics
 
@@ -38,11 +40,22 @@ _REST_MS = 250
 
 
 class Keeper(Protocol):
-    """Who keeps the lanes, and what is in memory."""
+    """Who gives the lanes their turns."""
 
-    def room(self, account_id: AccountId) -> int:
-        """How many more of the account's may be held in memory."""
+    def schedule(self, lane: Lane, now: Millis) -> None:
+        """Looks at what the lane can do next."""
         ...
+
+    def pump(self) -> None: ...
+
+    @property
+    def lapsed(self) -> bool:
+        """Others may have taken over: nothing is begun."""
+        ...
+
+
+class Settings(Protocol):
+    """What the lanes go by."""
 
     async def configure(self, lane: Lane) -> None:
         """Reads the settings of a lane that was taken over with its backlog."""
@@ -56,43 +69,15 @@ class Keeper(Protocol):
         """
         ...
 
-    def in_hands(self, deliveries: Sequence[DeliveryId]) -> None:
-        """They are claimed, and known of."""
-        ...
-
-    def out_of_hands(self, deliveries: Sequence[DeliveryId]) -> None:
-        """They are not claimed any more, or nobody will see to them."""
-        ...
-
-    def hold(self, lane: Lane, claimed: Claimed) -> None:
-        """Puts what is to be sent into the lane's queue."""
-        ...
-
-    def release(self, lane: Lane, claimed: Claimed) -> None: ...
-
-    def give_back(self, lane: Lane) -> None:
-        """All that waits in its queue."""
-        ...
-
-    def schedule(self, lane: Lane, now: Millis) -> None:
-        """Looks at what the lane can do next."""
-        ...
-
-    def wake_at(self, lane: Lane, at: Millis) -> None: ...
-
-    def pump(self) -> None: ...
-
-    @property
-    def lapsed(self) -> bool:
-        """Others may have taken over: nothing is begun."""
-        ...
-
 
 class Claims:
     def __init__(
         self,
         *,
         keeper: Keeper,
+        settings: Settings,
+        stock: Stock,
+        settler: Settler,
         journal: Journal,
         gatherer: Gatherer,
         tenure: Tenure,
@@ -100,6 +85,9 @@ class Claims:
         metrics: Metrics,
     ) -> None:
         self._keeper = keeper
+        self._settings = settings
+        self._stock = stock
+        self._settler = settler
         self._journal = journal
         self._gatherer = gatherer
         self._clock = clock
@@ -155,7 +143,7 @@ class Claims:
         now = self._clock.now_ms()
         for lane in lanes:
             if lane.held_until > now or not lane.open:
-                self._keeper.give_back(lane)
+                self._stock.give_back(lane)
             self._keeper.schedule(lane, now)
         self._keeper.pump()
 
@@ -165,7 +153,7 @@ class Claims:
         try:
             for lane in lanes:
                 if not lane.configured:
-                    await self._keeper.configure(lane)
+                    await self._settings.configure(lane)
             # From here on, what is stored for a lane is told by `next_due`.
             due = {lane.webhook_id: lane.next_due for lane in lanes}
             epoch = self._tenure.epoch
@@ -178,7 +166,7 @@ class Claims:
             for lane in lanes:
                 lane.rests_until = Millis(now + _RETRY_STORE_MS)
         else:
-            self._keeper.in_hands([one.id for one in answer.claimed])
+            self._settler.held.update([one.id for one in answer.claimed])
             failpoints.reach("after_claim")
             due.update(answer.next_due)
             await self._take_in(lanes, answer)
@@ -195,7 +183,7 @@ class Claims:
         for lane in lanes:
             room = rooms.get(lane.account_id)
             if room is None:
-                room = self._keeper.room(lane.account_id)
+                room = self._stock.room(lane.account_id)
             number = min(_wanted(lane, now, epoch), room)
             if not lane.gathers:
                 number = min(number, left)
@@ -213,7 +201,7 @@ class Claims:
         gathering = []
         for lane in lanes:
             if lane.gone:  # they are no longer this process's
-                self._keeper.out_of_hands([one.id for one in claimed[lane.webhook_id]])
+                self._settler.held.difference_update([one.id for one in claimed[lane.webhook_id]])
                 continue
             if lane.account_id in late:
                 self._release(lane, claimed[lane.webhook_id])
@@ -223,7 +211,7 @@ class Claims:
                 gathering.append(self._gather(lane, claimed[lane.webhook_id]))
                 continue
             for one in claimed[lane.webhook_id]:
-                self._keeper.hold(lane, one)
+                self._stock.put(lane, one)
         await asyncio.gather(*gathering)
 
     async def _catch_up(self, claimed: Sequence[Claimed]) -> frozenset[AccountId]:
@@ -237,7 +225,7 @@ class Claims:
 
         async def catch_up(account_id: AccountId, version: int) -> None:
             try:
-                await self._keeper.catch_up(account_id, version)
+                await self._settings.catch_up(account_id, version)
             except TocsinError as error:
                 log.warning("claim_waits", extra={"reason": error.detail})
                 late.add(account_id)
@@ -263,11 +251,11 @@ class Claims:
             self._release(lane, claimed)
             lane.rests_until = Millis(now + _RETRY_STORE_MS)
             return
-        self._keeper.out_of_hands([one.id for one in claimed])  # the others are counted, or put off
+        self._settler.held.difference_update([one.id for one in claimed])  # the others are counted, or put off
         if lane.gone:
             return
         for one in sent:
-            self._keeper.hold(lane, one)
+            self._stock.put(lane, one)
         if next_due is not None:
             lane.stored(next_due)
         if len(sent) < len(claimed) < GATHER_AT_ONCE:
@@ -275,7 +263,7 @@ class Claims:
 
     def _release(self, lane: Lane, claimed: Sequence[Claimed]) -> None:
         for one in claimed:
-            self._keeper.release(lane, one)
+            self._stock.release(lane, one)
 
 
 def _wanted(lane: Lane, now: Millis, epoch: int) -> int:

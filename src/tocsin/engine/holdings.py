@@ -3,7 +3,7 @@
     begin ──▶ shard is read ──ready──▶ its lanes are open ──close──▶ it is left ──drop──▶ nothing is known of it
                                              └────────────────forget: the epoch has ended────────────▲
 
-No I/O and no waiting: `dispatcher` does both.
+No I/O and no waiting: `dispatcher` and `backlogs` do both.
 """
 
 from collections import Counter

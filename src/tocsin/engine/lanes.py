@@ -3,11 +3,11 @@
 A lane says what may start now: how many attempts are in flight, what it may have, whether it is held, when its rate
 allows the next, when its stored backlog is next due, and which paces it shares with others (`paces`). The lanes that
 can start something take turns: accounts in rotation, and within an account its lanes in rotation. No I/O and no waiting
-here; `dispatcher` does both.
+here; `turns` and `claims` do both.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tocsin.channels import CHATS
 from tocsin.clock import Millis
@@ -36,6 +36,9 @@ GATHER_AT_ONCE = 500
 # How an attempt ended that says "less at once": the others say nothing about load.
 _OVERLOADED = frozenset({OutcomeKind.TIMEOUT, OutcomeKind.CONNECT_ERROR, OutcomeKind.DNS_ERROR})
 _OVERLOADED_STATUSES = frozenset({429, 503})
+
+# Who is told that a delivery waits in the store, durable: for which webhook, of which account and shard, until when.
+Stored = Callable[[WebhookId, AccountId, Millis, int], None]
 
 FOREVER = Millis((1 << 63) - 1)
 _EVER = Millis(0)

@@ -16,6 +16,7 @@ from tocsin.engine.health import Caretaker
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import kept_body, masked, render
 from tocsin.engine.sending.doors import Door
+from tocsin.engine.settler import Settler
 from tocsin.errors import Conflict, Invalid, NotFound, Unavailable
 from tocsin.ids import IdSource, show
 from tocsin.model import (
@@ -49,6 +50,7 @@ class Manual:
         records: Records,
         directory: Directory,
         dispatcher: Dispatcher,
+        settler: Settler,
         bell: Bell,
         caretaker: Caretaker,
         sender: Door,
@@ -61,6 +63,7 @@ class Manual:
         self._records = records
         self._directory = directory
         self._dispatcher = dispatcher
+        self._settler = settler
         self._bell = bell
         self._caretaker = caretaker
         self._sender = sender
@@ -133,9 +136,9 @@ class Manual:
             raise Conflict("an attempt is under way; look again when it has ended", code="attempt_under_way")
         if isinstance(claimed, DeliveryState):
             raise Conflict(f"it is {claimed} and its event's body is no longer kept", code="not_retryable")
-        self._dispatcher.in_hands([claimed.id])
+        self._settler.held.add(claimed.id)
         task = asyncio.create_task(self._retry(hook, claimed, epoch))
-        task.add_done_callback(lambda _: self._dispatcher.out_of_hands([delivery_id]))  # not settled: it is a stray now
+        task.add_done_callback(lambda _: self._settler.held.discard(delivery_id))  # not settled: it is a stray now
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)  # who asked may go away; the attempt is finished and kept all the same

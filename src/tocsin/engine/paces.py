@@ -4,7 +4,7 @@
           └─no─▶ wait: a place in the line of the pace that is in the way; its first one looks again when it is free
 
 A place in a window is taken from an attempt's start until a window after its end: wherever in between the service
-counted it, no window of the service's holds more than `count`. Pure: no clock, no waiting; `dispatcher` does both.
+counted it, no window of the service's holds more than `count`. Pure: no clock, no waiting; `turns` does both.
 """
 
 from collections import OrderedDict, deque

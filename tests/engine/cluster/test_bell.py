@@ -70,9 +70,6 @@ class Parts:
         self.did.append(("hold_paces", tuple(keys), wait_s, refused))
         return now
 
-    def look_soon(self) -> None:
-        self.did.append(("look_soon",))
-
     def set(self, due_at: int) -> None:
         self.did.append(("set", due_at))
 
@@ -91,6 +88,9 @@ async def hung(street: Street, *, shared: bool = True) -> tuple[Bell, Parts]:
     bell.attach(
         views=parts,
         lanes=parts,
+        settings=parts,
+        turns=parts,
+        backlogs=Wakes(parts, "backlogs"),
         jobs=Wakes(parts, "jobs"),
         mail=Wakes(parts, "mail"),
         timers=parts,
@@ -173,7 +173,7 @@ def test_what_is_not_ones_own_is_passed_over():
             street.houses[1].heard(line)
         assert there.did == []
         street.houses[1].lost()
-        assert there.did == [("look_soon",), ("members",)]
+        assert there.did == [("backlogs",), ("members",)]
         await other.stop()
 
     asyncio.run(scenario())

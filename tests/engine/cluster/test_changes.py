@@ -50,14 +50,14 @@ def test_a_new_address_holds_for_the_next_event(tmp_path: Path, receiver: Ledger
             for n in range(1, 6):
                 for by in (second, first):  # both know it as it is now
                     await one.publish(by)
-                await second.dispatcher.look()
+                await second.dispatcher.backlogs.look()
                 before = 2 if n == 1 else 4
                 await one.until(lambda n=n, k=before: len(receiver.counts(f"/{n - 1}")) == k)
                 patch = WebhookPatch(url=receiver.url(f"/{n}"))
                 await first.control.webhooks.change(SYSTEM, one.account.id, webhook.id, patch)
                 for by in (first, second):
                     await one.publish(by)
-                    await second.dispatcher.look()
+                    await second.dispatcher.backlogs.look()
                 await one.until(lambda n=n: len(receiver.counts(f"/{n}")) == 2)
                 assert len(receiver.counts(f"/{n - 1}")) == before
 
@@ -135,7 +135,7 @@ def test_what_nobody_told_of_is_found(tmp_path: Path, receiver: LedgerReceiver):
                 await one.publish(first)
                 await asyncio.sleep(0.05)
                 assert len(receiver.counts(PATH)) == number - 1
-                await second.dispatcher.look()
+                await second.dispatcher.backlogs.look()
                 await one.succeeded(number)
             await one.publish(second)
             await one.succeeded(3)
@@ -155,7 +155,7 @@ def test_a_webhook_that_is_new_is_not_taken_for_deleted(tmp_path: Path, receiver
             await second.directory.view(one.account.id)
             await one.hook(receiver.url(PATH), second)
             await one.publish(first)
-            await second.dispatcher.look()
+            await second.dispatcher.backlogs.look()
             await one.succeeded(1)
 
     run(scenario)

@@ -106,7 +106,7 @@ def test_what_was_stored_behind_its_back_is_found(tmp_path: Path, receiver: Ledg
             one.advance(60)
             await asyncio.sleep(0.05)
             assert receiver.arrivals(PATH) == []
-            await one.app.dispatcher.look()
+            await one.app.dispatcher.backlogs.look()
             assert (await one.settled(1)).state is DeliveryState.SUCCEEDED
 
     asyncio.run(scenario())

@@ -103,20 +103,26 @@ class Lanes(Protocol):
         self, webhook_id: WebhookId, account_id: AccountId, due_at: Millis, shard: int | None = None
     ) -> None: ...
 
+    def succeeded(self, webhook_id: WebhookId) -> None: ...
+
+    @property
+    def shards(self) -> frozenset[int]: ...
+
+
+class Settings(Protocol):
+    """What its lanes go by."""
+
     def webhook_changed(self, webhook: Webhook) -> None: ...
 
     def account_changed(self, account_id: AccountId) -> None: ...
 
-    def succeeded(self, webhook_id: WebhookId) -> None: ...
+
+class Turns(Protocol):
+    """Of its lanes."""
 
     def sent_by_hand(self, rules: Sequence[PaceRule], now: Millis) -> None: ...
 
     def hold_paces(self, keys: Sequence[str], wait_s: float, now: Millis, *, refused: bool) -> Millis: ...
-
-    def look_soon(self) -> None: ...
-
-    @property
-    def shards(self) -> frozenset[int]: ...
 
 
 class Waker(Protocol):
@@ -136,6 +142,9 @@ class Bell:
 
     _views: Views
     _lanes: Lanes
+    _settings: Settings
+    _turns: Turns
+    _backlogs: Waker
     _jobs: Waker
     _mail: Waker
     _timers: Clockwork
@@ -151,12 +160,24 @@ class Bell:
         self._task: asyncio.Task[None] | None = None
 
     def attach(
-        self, *, views: Views, lanes: Lanes, jobs: Waker, mail: Waker, timers: Clockwork, members: Waker
+        self,
+        *,
+        views: Views,
+        lanes: Lanes,
+        settings: Settings,
+        turns: Turns,
+        backlogs: Waker,
+        jobs: Waker,
+        mail: Waker,
+        timers: Clockwork,
+        members: Waker,
     ) -> None:
         """Args:
-        jobs: fan-out. mail: what sends notices. members: who takes free shards.
+        backlogs: what looks for deliveries that were not told of. jobs: fan-out. mail: what sends notices. members: who
+            takes free shards.
         """
-        self._views, self._lanes = views, lanes
+        self._views, self._lanes, self._settings, self._turns = views, lanes, settings, turns
+        self._backlogs = backlogs
         self._jobs, self._mail, self._timers, self._members = jobs, mail, timers, members
 
     async def start(self) -> None:
@@ -188,7 +209,7 @@ class Bell:
     def webhook_changed(self, webhook: Webhook) -> None:
         """Its settings or its state, or it is new or deleted."""
         self.account_changed(webhook.account_id)
-        self._lanes.webhook_changed(webhook)
+        self._settings.webhook_changed(webhook)
 
     def succeeded(self, webhook: Webhook) -> None:
         """A delivery was brought through by hand."""
@@ -199,13 +220,13 @@ class Bell:
 
     def sent_by_hand(self, rules: Sequence[PaceRule], now: Millis) -> None:
         """Into a chat that keeps these paces."""
-        self._lanes.sent_by_hand(rules, now)
+        self._turns.sent_by_hand(rules, now)
         self._ring(object(), Paced(tuple(rules)))
 
     def hold_paces(self, keys: Sequence[str], wait_s: float, now: Millis, *, refused: bool) -> Millis:
         """A service said to a message by hand that it takes nothing for so long; until when."""
         self._ring(object(), Held(tuple(keys), wait_s, refused))
-        return self._lanes.hold_paces(keys, wait_s, now, refused=refused)
+        return self._turns.hold_paces(keys, wait_s, now, refused=refused)
 
     def job_written(self) -> None:
         """An event with very many webhooks was accepted."""
@@ -273,15 +294,15 @@ class Bell:
                     lanes.stored(line.webhook_id, line.account_id, line.due_at, line.shard)
             case Changed():
                 self._views.forget(line.account_id)
-                lanes.account_changed(line.account_id)
+                self._settings.account_changed(line.account_id)
             case Succeeded():
                 lanes.succeeded(line.webhook_id)
             case Paced():
-                lanes.sent_by_hand(line.rules, self._clock.now_ms())
+                self._turns.sent_by_hand(line.rules, self._clock.now_ms())
             case Held():
-                lanes.hold_paces(line.keys, line.wait_s, self._clock.now_ms(), refused=line.refused)
+                self._turns.hold_paces(line.keys, line.wait_s, self._clock.now_ms(), refused=line.refused)
 
     def _missed(self) -> None:
         """What waits is found by looking; the rest is looked for every second or so anyway."""
-        self._lanes.look_soon()
+        self._backlogs.wake()
         self._members.wake()

@@ -26,15 +26,17 @@ _POLL_TIMEOUT_S = 2.0
 _LOOK_BACK_MS = 15_000
 
 
-class Lanes(Protocol):
+class Settings(Protocol):
+    """What lanes go by."""
+
     def account_changed(self, account_id: AccountId) -> None: ...
 
 
 class Changes:
-    def __init__(self, *, accounts: Accounts, directory: Directory, lanes: Lanes, clock: Clock) -> None:
+    def __init__(self, *, accounts: Accounts, directory: Directory, settings: Settings, clock: Clock) -> None:
         self._accounts = accounts
         self._directory = directory
-        self._lanes = lanes
+        self._settings = settings
         self._clock = clock
         self._since = clock.now_ms()
         self._seen: Mapping[AccountId, int] = {}
@@ -60,7 +62,7 @@ class Changes:
             view = self._directory.cached(account_id)
             if view is None or view.account.config_version < version:
                 self._directory.forget(account_id)
-            self._lanes.account_changed(account_id)
+            self._settings.account_changed(account_id)
         self._since, self._seen = now, changed
 
     async def _run(self) -> None:

@@ -232,10 +232,10 @@ class Membership:
         self._follow(standing, beat)
 
     def _renew(self, sent_s: float) -> None:
-        lapsed = self._dispatcher.lapsed
+        lapsed = self._dispatcher.turns.lapsed
         self._tenure.until_s = sent_s + LEASE_S - _MARGIN_S if self._cluster.shared else math.inf
         if lapsed:
-            self._dispatcher.pump()
+            self._dispatcher.turns.pump()
 
     def _observe(self, sent_s: float, stored_now: Millis | None) -> None:
         """All processes go by the database's clock; one that a test has given is right."""
