@@ -62,6 +62,10 @@ def test_what_is_being_committed_when_it_is_put_out(tmp_path: Path, receiver: Le
 
     async def scenario() -> None:
         async with walk(tmp_path, receiver.url(PATH)) as one:
+            lane = one.app.dispatcher._holdings[one.webhook_id]
+            async with asyncio.timeout(10):
+                while lane.claiming or lane.next_due is not None:  # a new webhook's lane asks the store once
+                    await asyncio.sleep(0.005)
             journal, reached, goes_on = one.app.store.journal, asyncio.Event(), asyncio.Event()
             ingest = journal.ingest
 
