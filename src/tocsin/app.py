@@ -32,7 +32,7 @@ from tocsin.engine.cluster.membership import Membership
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.fanout import FanOut
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.health import Caretaker

@@ -20,7 +20,8 @@ from tocsin import app, config, profiles, serving
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
-from tocsin.engine import departures, ingest, lanes, policy, shares, turns
+from tocsin.engine import departures, ingest, policy
+from tocsin.engine.dispatching import lanes, shares, turns
 from tocsin.engine.filtering import filters
 from tocsin.engine.filtering import text as filter_text
 from tocsin.engine.filtering import tokens as filter_tokens

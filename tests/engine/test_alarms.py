@@ -3,9 +3,9 @@
 import asyncio
 
 from tocsin.clock import ManualClock, Millis
-from tocsin.engine.alarms import Alarms
-from tocsin.engine.holdings import Holdings
-from tocsin.engine.lanes import FOREVER, Lane
+from tocsin.engine.dispatching.alarms import Alarms
+from tocsin.engine.dispatching.holdings import Holdings
+from tocsin.engine.dispatching.lanes import FOREVER, Lane
 from tocsin.model import AccountId, WebhookId
 
 

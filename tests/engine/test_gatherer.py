@@ -6,9 +6,9 @@ import pytest
 
 from tocsin.channels.summary import Summary
 from tocsin.clock import Millis
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import EDIT_MS, Digest, Ending, Memory, Standing
-from tocsin.engine.lanes import Lane
 from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, EventId, WebhookId
 from tocsin.store.port import Claimed, DigestKind
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tocsin.channels.chat import PaceRule
 from tocsin.clock import Millis
-from tocsin.engine.paces import HOLD_MAX_S, Paces
+from tocsin.engine.dispatching.paces import HOLD_MAX_S, Paces
 
 NOW = Millis(1_767_225_600_000)
 

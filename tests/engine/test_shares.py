@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.engine.lanes import Lane
-from tocsin.engine.shares import Shares, Short
+from tocsin.engine.dispatching.lanes import Lane
+from tocsin.engine.dispatching.shares import Shares, Short
 
 
 def take_all(shares: Shares, account_id: int) -> int:

@@ -6,8 +6,8 @@ import pytest
 from tests.notices.conftest import Desk
 from tests.support.mail import MailHost
 from tocsin.engine.directory import Directory, seal_secrets
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.health import Caretaker
-from tocsin.engine.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health
 from tocsin.errors import Unavailable
 from tocsin.model import NoticeKind, Webhook, WebhookSecrets, WebhookState

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tocsin.engine.activity.backtest import Backtests
     from tocsin.engine.cluster.tenure import Tenure
     from tocsin.engine.directory import Directory
-    from tocsin.engine.dispatcher import Dispatcher
+    from tocsin.engine.dispatching.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
     from tocsin.engine.manual import Manual
 

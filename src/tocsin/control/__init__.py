@@ -24,8 +24,8 @@ from tocsin.engine.activity.activities import Activities
 from tocsin.engine.activity.openings import Openings
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import Directory
+from tocsin.engine.dispatching.lane_settings import LaneSettings
 from tocsin.engine.health import Outbox
-from tocsin.engine.lane_settings import LaneSettings
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.ids import IdSource
 from tocsin.security.guard import Guard

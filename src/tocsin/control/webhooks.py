@@ -21,8 +21,8 @@ from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
+from tocsin.engine.dispatching.lane_settings import LaneSettings
 from tocsin.engine.filtering.filters import compile_filter
-from tocsin.engine.lane_settings import LaneSettings
 from tocsin.engine.rendering import masked, message, render, shown_url
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.errors import Conflict, Fault, Invalid, NotFound

@@ -9,7 +9,7 @@ from typing import Any
 from tocsin.clock import Millis
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, WebhookView
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.routing import match
 from tocsin.ids import IdSource
 from tocsin.model import DeliveryId, EventId

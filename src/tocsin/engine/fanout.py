@@ -11,7 +11,7 @@ import logging
 import orjson
 
 from tocsin.clock import Clock
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.routing import explain
 from tocsin.errors import TocsinError
 from tocsin.ids import IdSource

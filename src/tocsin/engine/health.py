@@ -14,7 +14,7 @@ from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.engine.announcements import announcement
 from tocsin.engine.directory import Directory, open_secrets, seal_secrets
-from tocsin.engine.lanes import Lane
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health, succeeded_meanwhile
 from tocsin.errors import TocsinError
 from tocsin.ids import IdSource

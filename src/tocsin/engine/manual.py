@@ -11,7 +11,7 @@ from tocsin.clock import Clock, Millis
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView, takes
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.health import Caretaker
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import kept_body, masked, render

@@ -15,7 +15,7 @@ from functools import partial
 
 from tocsin.clock import Clock
 from tocsin.engine.cluster.tenure import Tenure
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.settler import Settler
 from tocsin.errors import TocsinError
 from tocsin.model import DeliveryId

@@ -18,7 +18,7 @@ from tocsin import failpoints
 from tocsin.clock import Clock, CorrectedClock, Millis
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.errors import TocsinError, Unavailable
 from tocsin.ids import IdSource, first_at
 from tocsin.shards import ALL, CHIEF

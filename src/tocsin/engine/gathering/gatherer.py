@@ -17,6 +17,7 @@ from tocsin.channels.options import ChatOptions
 from tocsin.channels.summary import Summary, decode
 from tocsin.clock import Clock, Millis
 from tocsin.engine.directory import AccountView, Directory, WebhookView, takes
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.gathering.quiet_hours import Quiet, parse
 from tocsin.engine.gathering.sorting import (
     EDIT_MS,
@@ -30,7 +31,6 @@ from tocsin.engine.gathering.sorting import (
     Standing,
     sort,
 )
-from tocsin.engine.lanes import Lane
 from tocsin.errors import Conflict, Unavailable
 from tocsin.ids import IdSource
 from tocsin.model import DIGEST_TYPE, DeliveryId, DeliveryState

@@ -5,8 +5,8 @@ import heapq
 from collections.abc import Callable, Iterator
 
 from tocsin.clock import Clock, Millis
-from tocsin.engine.holdings import Holdings
-from tocsin.engine.lanes import FOREVER, Lane
+from tocsin.engine.dispatching.holdings import Holdings
+from tocsin.engine.dispatching.lanes import FOREVER, Lane
 from tocsin.model import WebhookId
 
 # At most a second, so that a change of the system's clock is noticed and idle lanes are forgotten.

@@ -19,17 +19,17 @@ from tocsin.channels.chat import Gone, Moved, Reading, Rejected, Sent, Stopped, 
 from tocsin.clock import Clock, Millis
 from tocsin.engine import policy
 from tocsin.engine.directory import AccountView, Directory
+from tocsin.engine.dispatching.lanes import FOREVER, Lane, Stored
+from tocsin.engine.dispatching.paces import Share
+from tocsin.engine.dispatching.shares import Places
+from tocsin.engine.dispatching.stock import Stock
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Ending
 from tocsin.engine.health import Caretaker
-from tocsin.engine.lanes import FOREVER, Lane, Stored
-from tocsin.engine.paces import Share
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import Target, kept_body, masked, render
 from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import Settler
-from tocsin.engine.shares import Places
-from tocsin.engine.stock import Stock
 from tocsin.errors import Invalid, NotFound, TocsinError
 from tocsin.ids import IdSource, made_at_ms
 from tocsin.model import (

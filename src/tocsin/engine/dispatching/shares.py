@@ -8,7 +8,7 @@ is configured, and no account's number needs to be known. No I/O and no waiting 
 from collections import OrderedDict
 from collections.abc import Callable
 
-from tocsin.engine.lanes import Lane
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.model import AccountId, WebhookId
 
 # Attempts under way at once, over all webhooks. Each costs a connection and some 100 KB at worst.

@@ -13,23 +13,23 @@ from functools import partial
 from typing import Any
 
 from tocsin.clock import Clock, Millis
-from tocsin.engine.attempts import Attempts
-from tocsin.engine.backlogs import Backlogs
-from tocsin.engine.claims import Claims
 from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView
+from tocsin.engine.dispatching.attempts import Attempts
+from tocsin.engine.dispatching.backlogs import Backlogs
+from tocsin.engine.dispatching.claims import Claims
+from tocsin.engine.dispatching.holdings import Holdings
+from tocsin.engine.dispatching.lane_settings import LaneSettings
+from tocsin.engine.dispatching.lanes import Lane
+from tocsin.engine.dispatching.paces import Paces
+from tocsin.engine.dispatching.shares import Places
+from tocsin.engine.dispatching.stock import Stock
+from tocsin.engine.dispatching.turns import Turns
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
-from tocsin.engine.holdings import Holdings
-from tocsin.engine.lane_settings import LaneSettings
-from tocsin.engine.lanes import Lane
-from tocsin.engine.paces import Paces
 from tocsin.engine.sending.doors import Door
 from tocsin.engine.settler import MAX_WAITING, Settler
-from tocsin.engine.shares import Places
-from tocsin.engine.stock import Stock
-from tocsin.engine.turns import Turns
 from tocsin.errors import TocsinError
 from tocsin.ids import IdSource
 from tocsin.model import AccountId, WebhookId

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Protocol
 
 from tocsin.clock import Clock
-from tocsin.engine.lanes import Lane, Stored
+from tocsin.engine.dispatching.lanes import Lane, Stored
+from tocsin.engine.dispatching.shares import Held
 from tocsin.engine.settler import Settler
-from tocsin.engine.shares import Held
 from tocsin.model import AccountId
 from tocsin.store.port import Claimed
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from tocsin.channels import CHATS
 from tocsin.clock import Millis
+from tocsin.engine.dispatching.paces import Share
 from tocsin.engine.gathering.sorting import Memory
-from tocsin.engine.paces import Share
 from tocsin.model import AccountId, Outcome, OutcomeKind, Webhook, WebhookId, WebhookState
 from tocsin.store.port import Claimed
 

@@ -14,11 +14,11 @@ from typing import Protocol
 from tocsin import failpoints
 from tocsin.clock import Clock, Millis
 from tocsin.engine.cluster.tenure import Tenure
+from tocsin.engine.dispatching.lanes import GATHER_AT_ONCE, Lane
+from tocsin.engine.dispatching.stock import Stock
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import Queued
-from tocsin.engine.lanes import GATHER_AT_ONCE, Lane
 from tocsin.engine.settler import Settler
-from tocsin.engine.stock import Stock
 from tocsin.errors import TocsinError, Unavailable
 from tocsin.model import DIGEST_TYPE, AccountId, WebhookId
 from tocsin.store.port import NOTHING_CLAIMED, ClaimAnswer, Claimed, Journal

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 
 from tocsin.clock import Clock
 from tocsin.engine.cluster.tenure import Tenure
-from tocsin.engine.holdings import Holdings
-from tocsin.engine.lanes import Stored
+from tocsin.engine.dispatching.holdings import Holdings
+from tocsin.engine.dispatching.lanes import Stored
 from tocsin.errors import TocsinError
 from tocsin.store.port import Journal, LaneFacts
 

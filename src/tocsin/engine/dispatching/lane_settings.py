@@ -15,11 +15,11 @@ from typing import Any
 from tocsin.clock import Clock
 from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView
-from tocsin.engine.holdings import Holdings
-from tocsin.engine.lanes import FOREVER, Lane
-from tocsin.engine.paces import Paces
-from tocsin.engine.stock import Stock
-from tocsin.engine.turns import Turns
+from tocsin.engine.dispatching.holdings import Holdings
+from tocsin.engine.dispatching.lanes import FOREVER, Lane
+from tocsin.engine.dispatching.paces import Paces
+from tocsin.engine.dispatching.stock import Stock
+from tocsin.engine.dispatching.turns import Turns
 from tocsin.errors import NotFound, ProfileMissing, TocsinError, Unavailable
 from tocsin.model import AccountId, Webhook, WebhookId
 from tocsin.store.port import Journal

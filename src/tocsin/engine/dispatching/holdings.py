@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tocsin.clock import Millis
-from tocsin.engine.lanes import Lane
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.model import AccountId, WebhookId
 
 

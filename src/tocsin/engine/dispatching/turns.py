@@ -13,16 +13,16 @@ from collections.abc import Sequence
 
 from tocsin.channels.chat import PaceRule
 from tocsin.clock import Clock, Millis
-from tocsin.engine.alarms import Alarms
-from tocsin.engine.attempts import Attempts
-from tocsin.engine.claims import Claims
 from tocsin.engine.cluster.tenure import Tenure
-from tocsin.engine.holdings import Holdings
-from tocsin.engine.lanes import Lane, Rotation
-from tocsin.engine.paces import Paces, Share
+from tocsin.engine.dispatching.alarms import Alarms
+from tocsin.engine.dispatching.attempts import Attempts
+from tocsin.engine.dispatching.claims import Claims
+from tocsin.engine.dispatching.holdings import Holdings
+from tocsin.engine.dispatching.lanes import Lane, Rotation
+from tocsin.engine.dispatching.paces import Paces, Share
+from tocsin.engine.dispatching.shares import Places, Short
+from tocsin.engine.dispatching.stock import Stock
 from tocsin.engine.settler import MAX_WAITING, Settler
-from tocsin.engine.shares import Places, Short
-from tocsin.engine.stock import Stock
 from tocsin.store.port import Claimed
 
 # Idle lanes that are kept with what was learned of their receivers: some 500 bytes each.
