@@ -6,10 +6,10 @@ import asyncpg
 
 from tocsin.clock import Millis
 from tocsin.errors import Conflict, NotFound
-from tocsin.model import Account, AccountId, ApiKey, KeyId, Scope
+from tocsin.model import Account, AccountId, ApiKey, KeyId
+from tocsin.store.columns import account_of, api_key_of, below, to_json
 from tocsin.store.port import Change, Page
 from tocsin.store.postgres.database import Database, Pool, Row, in_range
-from tocsin.store.postgres.rows import below, from_json, to_json
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 
@@ -29,23 +29,6 @@ async def record(db: Database, account_id: int | None, change: Change) -> None:
         change.subject,
         to_json(change.detail),
         change.request_id,
-    )
-
-
-def account_of(row: Row) -> Account:
-    """From the columns of `account.get`."""
-    id_, name, profile, timezone, external_id, notify_email, settings, config_version, created_at, updated_at = row
-    return Account(
-        id=id_,
-        name=name,
-        profile=profile,
-        timezone=timezone,
-        external_id=external_id,
-        notify_email=notify_email,
-        settings=from_json(settings),
-        config_version=config_version,
-        created_at=created_at,
-        updated_at=updated_at,
     )
 
 
@@ -181,21 +164,6 @@ async def _insert_key(db: Database, key: ApiKey) -> int:
     )
 
 
-def _key(row: Row) -> ApiKey:
-    id_, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at = row
-    return ApiKey(
-        id=id_,
-        account_id=account_id,
-        name=name,
-        hint=hint,
-        digest=digest,
-        scopes=frozenset(Scope(scope) for scope in scopes.split()),
-        created_at=created_at,
-        last_used_at=last_used_at,
-        revoked_at=revoked_at,
-    )
-
-
 class PostgresKeys:
     def __init__(self, writer: Writer, pool: Pool) -> None:
         self._writer = writer
@@ -214,7 +182,7 @@ class PostgresKeys:
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         row = await self._pool.read(lambda db: db.row(_KEY["by_digest"], digest))
-        return None if row is None else _key(row)
+        return None if row is None else api_key_of(row)
 
     async def list(self, account_id: AccountId | None, page: Page) -> Sequence[ApiKey]:
         async def read(db: Database) -> list[Row]:
@@ -222,7 +190,7 @@ class PostgresKeys:
                 return await db.rows(_KEY["list_operators"], below(page), page.limit + 1)
             return await db.rows(_KEY["list"], account_id, below(page), page.limit + 1)
 
-        return [_key(row) for row in await self._pool.read(read)]
+        return [api_key_of(row) for row in await self._pool.read(read)]
 
     async def revoke(self, account_id: AccountId | None, key_id: KeyId, at: Millis, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:

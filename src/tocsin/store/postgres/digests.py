@@ -6,14 +6,14 @@ import msgspec
 
 from tocsin.errors import Conflict
 from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, Delivery, DeliveryId, WebhookId
+from tocsin.store.columns import PENDING, SENDING
 from tocsin.store.port import Claimed, DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
-from tocsin.store.port.digests import NAMED
 from tocsin.store.postgres.database import Database, Pool, bounds, columns, in_range
 from tocsin.store.postgres.ingest import config_versions, write_deliveries, write_events
 from tocsin.store.postgres.records import members_of
-from tocsin.store.postgres.rows import PENDING, SENDING
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
+from tocsin.store.scrubbing import bared
 
 _DELIVERY = statements("delivery")
 _DIGEST = statements("digest")
@@ -232,12 +232,6 @@ async def _make(db: Database, made: Sequence[_Named]) -> None:
         [one.folded for one in made],
         [one.kept.revision for one in made],
     )
-
-
-def bared(summary: bytes) -> bytes:
-    """A summary without what may tell of a visitor."""
-    fields: dict[str, msgspec.Raw] = msgspec.json.decode(summary, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode(fields | {NAMED: msgspec.Raw(b"null")})
 
 
 # --- the journal's part -------------------------------------------------------------------------------------------

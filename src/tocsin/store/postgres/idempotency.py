@@ -2,9 +2,9 @@
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId
+from tocsin.store.columns import from_json, to_json
 from tocsin.store.port import StoredAnswer
 from tocsin.store.postgres.cluster import PostgresCluster
-from tocsin.store.postgres.rows import from_json, to_json
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tocsin.clock import Millis
 from tocsin.model import OWN_SOURCE, EventId
+from tocsin.store.columns import PENDING, SENDING
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -17,7 +18,6 @@ from tocsin.store.port import (
     Unstorable,
 )
 from tocsin.store.postgres.database import Database, bounds, columns, in_range
-from tocsin.store.postgres.rows import PENDING, SENDING
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import WritingDatabase, write_or_halve
 

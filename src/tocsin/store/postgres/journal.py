@@ -6,6 +6,7 @@ from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
 from tocsin.shards import ALL
+from tocsin.store.columns import DIGESTED, SENDING, STATES
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -22,7 +23,6 @@ from tocsin.store.postgres.database import Database, Pool, in_range
 from tocsin.store.postgres.digests import as_digests
 from tocsin.store.postgres.ingest import delivery_row, ingest, write_deliveries
 from tocsin.store.postgres.notices import put_notice
-from tocsin.store.postgres.rows import DIGESTED, SENDING, STATES
 from tocsin.store.postgres.settling import settle, settle_manual
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase

@@ -19,7 +19,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.ids import first_at, made_at_ms
-from tocsin.store.postgres.rows import BEYOND
+from tocsin.store.columns import BEYOND
 from tocsin.store.postgres.statements import statements
 
 T = TypeVar("T")

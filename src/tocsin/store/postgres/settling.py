@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tocsin.model import Attempt, DeliveryId, DeliveryState
+from tocsin.model import DeliveryId, DeliveryState
+from tocsin.store.columns import CODES, encode_attempt
 from tocsin.store.port import Settlement
 from tocsin.store.postgres.database import Database, bounds, columns
 from tocsin.store.postgres.digests import keep_messages
-from tocsin.store.postgres.rows import CODES, encode_attempt
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import WritingDatabase
+from tocsin.store.scrubbing import bare
 
 _ATTEMPT = statements("attempt")
 _DELIVERY = statements("delivery")
@@ -90,10 +91,3 @@ async def spare_erased(db: Database, settlements: Sequence[Settlement]) -> Seque
         msgspec.structs.replace(one, attempt=bare(one.attempt)) if one.delivery_id in found else one
         for one in settlements
     ]
-
-
-def bare(attempt: Attempt) -> Attempt:
-    """An attempt without its request and the answer to it."""
-    return msgspec.structs.replace(
-        attempt, request_body=None, outcome=msgspec.structs.replace(attempt.outcome, body=b"")
-    )

@@ -7,6 +7,7 @@ from functools import partial
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.model import AccountId
+from tocsin.store.columns import BEYOND
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -25,7 +26,6 @@ from tocsin.store.postgres.accounts import record
 from tocsin.store.postgres.database import Database, Pool, Row, bounds, columns, in_range
 from tocsin.store.postgres.errors import CONTENTION, translate
 from tocsin.store.postgres.ingest import config_versions, write_events
-from tocsin.store.postgres.rows import BEYOND
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import OpenTransaction, Writer, WritingDatabase, write_or_halve
 

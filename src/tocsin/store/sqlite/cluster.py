@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from tocsin.clock import Millis
 from tocsin.shards import ALL, SHARDS
+from tocsin.store.columns import decode_attempt
 from tocsin.store.port import Node, Present, Standing
 from tocsin.store.sqlite.database import Database
-from tocsin.store.sqlite.rows import decode_attempt
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 

@@ -8,6 +8,7 @@ from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
 from tocsin.shards import ALL, shard_of
+from tocsin.store.columns import CODES, DIGESTED, SENDING, STATES, encode_attempt
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
@@ -25,7 +26,7 @@ from tocsin.store.sqlite.erasure import spare_erased
 from tocsin.store.sqlite.ingest import delivery_row, ingest
 from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.rows import CODES, DIGESTED, NO_STATUS, SENDING, STATES, encode_attempt
+from tocsin.store.sqlite.rows import NO_STATUS
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 

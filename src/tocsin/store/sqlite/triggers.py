@@ -9,6 +9,7 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.model import AccountId
+from tocsin.store.columns import BEYOND
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -29,7 +30,6 @@ from tocsin.store.sqlite.database import Database, Row, in_range, many, many_blo
 from tocsin.store.sqlite.ingest import config_versions, write_events, write_or_halve
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent, activity_key_of
-from tocsin.store.sqlite.rows import BEYOND
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.trigger_versions import TriggerVersions
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
