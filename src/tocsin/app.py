@@ -251,7 +251,6 @@ class App:
             ingest=self.ingest,
             activities=self.activities,
             backtests=Backtests(triggers=store.triggers, records=store.records, directory=self.directory, clock=clock),
-            dispatcher=self.dispatcher,
             manual=self.manual,
             control=self.control,
             tenure=tenure,

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tocsin.engine.activity.backtest import Backtests
     from tocsin.engine.cluster.tenure import Tenure
     from tocsin.engine.directory import Directory
-    from tocsin.engine.dispatching.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
     from tocsin.engine.manual import Manual
 
@@ -47,7 +46,6 @@ class Services:
     ingest: "Ingest"
     activities: "Activities"
     backtests: "Backtests"
-    dispatcher: "Dispatcher"
     manual: "Manual"  # send_test, retry_now, cancel: what a person asks for
     control: "Control"
     tenure: "Tenure"
