@@ -1,5 +1,6 @@
 """What all tests share: the option that lengthens the fault drills, and servers and receivers that clean up."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,11 @@ from tests.support.server import Server
 # How long an example takes says how busy the machine is. Speed is measured in benchmarks/, never here.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+# A shell starts what runs in its background with Ctrl-C ignored, and so would be all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

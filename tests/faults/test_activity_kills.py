@@ -139,7 +139,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_every_fact_counts_once_and_fires_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:
     """Whatever dies while activity is posted again and again until it is answered for."""
     rng = random.Random(f"activity/{shape}/{failpoint}/{seed}")
-    kills = [f"{failpoint}:{rng.randint(1, 6)}"]
+    kills = [f"{failpoint}:{rng.randint(1, 3)}"]  # outcomes are written in batches: so often is sure to come
     if seed % 2:
         kills.append(f"{rng.choice(TAKING_IN)}:{rng.randint(1, 4)}")
     facts = _facts(rng)

@@ -157,9 +157,9 @@ async def test_it_is_decided_in_batches_again_when_nobody_else_writes(folder: Pa
         await asyncio.gather(*(post(one, account.id, [[item(by="x")]] * 20) for one in (process, other)))
         contested = process.app.activities._contested
         assert contested.has(account.id)
-        world.clock.advance(60)
         async with asyncio.timeout(20):
             while contested.has(account.id):  # the end of the last turn comes after its answers
+                world.clock.advance(60)
                 await asyncio.sleep(0.001)
         await process.taken(account.id, item(by="x"))
         assert not contested.has(account.id)
