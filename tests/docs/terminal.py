@@ -21,7 +21,6 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Whoever runs the tests in the background has Ctrl-C ignored, and would pass that on.
         )
         self._said = bytearray()
         self._reader = threading.Thread(target=self._read, daemon=True)
