@@ -133,7 +133,8 @@ class Loaded:
 
         for _ in range(0, accounts, 500):
             await asyncio.gather(*(one() for _ in range(500)))
-        self.epoch = await self.store.ownership.acquire(now)
+        node = await self.store.cluster.join(name="benchmark", sends=True, now=now, bury_before=now)
+        self.epoch = node.epoch
 
     def events(self, n: int, *, claimed: bool = True, named: bool = False) -> list[NewEvent]:
         now = self.clock.now_ms()

@@ -1,5 +1,6 @@
 """What all tests share: the option that lengthens the fault drills, and servers and receivers that clean up."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,10 +17,15 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+# A shell starts what runs in its background with Ctrl-C ignored, and so would be all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     drills = parser.getgroup("fault drills")
     drills.addoption(
-        "--seeds", type=int, default=2, help="how many seeds each fault drill runs with (the long form: 20)"
+        "--seeds", type=int, help="how many seeds each fault drill runs with: unset, one; the long form: 50"
     )
     drills.addoption("--seed", type=int, help="run the fault drills with this one seed, to repeat a failure")
 

@@ -1,24 +1,23 @@
-"""The composition root: the only place where concrete parts meet, and where they begin and end."""
+"""The composition root: the only place where concrete parts meet, and where they begin and end.
+
+A process has the same parts whatever its role is. The role says which of them begin:
+
+    all      everything
+    api      what answers requests: events and activity are taken and committed, tests and manual retries are sent
+    worker   what sends: it takes shards, and where it has the first one, it makes the rounds
+"""
 
 import asyncio
 import contextlib
-import gc
 import logging
-import resource
-import signal
+import os
 import socket
-import sys
-from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-import msgspec
-import uvicorn
-import uvloop
-
-from tocsin import __version__, databases, profiles
+from tocsin import databases, profiles
 from tocsin.api.asgi import make_asgi
 from tocsin.api.services import Services
-from tocsin.clock import Clock, SystemClock
+from tocsin.clock import Clock, CorrectedClock, SystemClock
 from tocsin.config import Settings
 from tocsin.control import Control
 from tocsin.control.keyring import Keyring
@@ -27,9 +26,13 @@ from tocsin.engine.activity.backtest import Backtests
 from tocsin.engine.activity.knowledge_watch import KnowledgeWatch
 from tocsin.engine.activity.openings import Openings
 from tocsin.engine.activity.timers import Timers
+from tocsin.engine.cluster.bell import Bell
+from tocsin.engine.cluster.changes import Changes
+from tocsin.engine.cluster.membership import Membership
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import Directory
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.fanout import FanOut
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.health import Caretaker
@@ -37,18 +40,19 @@ from tocsin.engine.ingest import Ingest
 from tocsin.engine.janitor import Janitor
 from tocsin.engine.mail.door import MailDoor
 from tocsin.engine.mail.mailer import Mailer
-from tocsin.engine.mail.server import MailServer
 from tocsin.engine.manual import Manual
+from tocsin.engine.rounds import Rounds
 from tocsin.engine.sending.doors import Doors
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.engine.sending.sender import Sender
 from tocsin.engine.settler import Settler
-from tocsin.errors import Misconfigured
+from tocsin.engine.strays import Strays
 from tocsin.ids import IdSource
+from tocsin.installation import check_key_fits, mail_server, missing_profiles
 from tocsin.security.guard import Guard
 from tocsin.security.links import Links
 from tocsin.security.vault import Vault
-from tocsin.store.port import SchemaStatus, Store
+from tocsin.store.port import Store
 from tocsin.telemetry import Metrics
 from tocsin.triggers import firing
 from tocsin.triggers.knowledge import Knowledge
@@ -56,9 +60,10 @@ from tocsin.triggers.normalise import normalise
 
 log = logging.getLogger(__name__)
 
-_VAULT_META = "vault_fingerprint"
-_SETTLE_S = 5.0  # a stop waits this long for outcomes to be written, after attempts have ended
-_OPEN_FILES = 65_536  # a connection each, to receivers and from publishers
+# After attempts have ended, a stop takes this long at most to write down what became of them and to say goodbye, where
+# the database does not answer: with `drain_s` at its default that makes less than 35 s.
+_SETTLE_S = 1.5
+_GOODBYES_S = 2.5
 
 
 class App:
@@ -67,6 +72,7 @@ class App:
     def __init__(self, settings: Settings, store: Store, vault: Vault, clock: Clock, metrics: Metrics) -> None:
         networks = settings.networks()
         id_source = IdSource(clock)
+        self.tenure = tenure = Tenure()
         self.settings = settings
         self.store = store
         self.metrics = metrics
@@ -75,13 +81,15 @@ class App:
         links = Links(vault.derive("links"), settings.public_url)
         mail_door = MailDoor(mail_server(settings), clock)
         self.doors = Doors(Sender(self.guard, self.resolver, ca_file=settings.ca_file), mail_door)
-        self.directory = Directory(store.snapshots, vault, links)
+        self.directory = Directory(store.snapshots, vault, links, store.accounts if store.cluster.shared else None)
+        self.bell = bell = Bell(store.news, clock, shared=store.cluster.shared)
         self.settler = Settler(store.journal, clock, metrics)
         self.mailer = Mailer(
             door=mail_door,
             notices=store.notices,
             accounts=store.accounts,
             webhooks=store.webhooks,
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -94,7 +102,7 @@ class App:
             webhooks=store.webhooks,
             directory=self.directory,
             outbox=self.mailer,
-            tell=lambda webhook: self.dispatcher.webhook_changed(webhook),  # noqa: PLW0108 - made below
+            bell=bell,
             stored=lambda *delivery: self.dispatcher.stored(*delivery),  # noqa: PLW0108 - made below
             vault=vault,
             clock=clock,
@@ -115,38 +123,47 @@ class App:
                 clock=clock,
                 metrics=metrics,
             ),
+            tenure=tenure,
+            bell=bell,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
             retry_scale=settings.retry_scale,
+        )
+        self.strays = Strays(
+            journal=store.journal, dispatcher=self.dispatcher, settler=self.settler, tenure=tenure, clock=clock
         )
         self.manual = Manual(
             journal=store.journal,
             records=store.records,
             directory=self.directory,
             dispatcher=self.dispatcher,
+            settler=self.settler,
+            bell=bell,
             caretaker=self.caretaker,
             sender=self.doors,
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
         )
-        fan_out_wake = asyncio.Event()
         self.fan_out = FanOut(
             journal=store.journal,
             records=store.records,
             webhooks=store.webhooks,
             dispatcher=self.dispatcher,
-            wake=fan_out_wake,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
         )
-        departures = Departures(
-            dispatcher=self.dispatcher, fan_out_wake=fan_out_wake, id_source=id_source, metrics=metrics
-        )
+        departures = Departures(dispatcher=self.dispatcher, bell=bell, id_source=id_source, metrics=metrics)
         self.ingest = Ingest(
-            journal=store.journal, directory=self.directory, departures=departures, clock=clock, metrics=metrics
+            journal=store.journal,
+            directory=self.directory,
+            departures=departures,
+            tenure=tenure,
+            clock=clock,
+            metrics=metrics,
         )
         knowledge = Knowledge(settings.knowledge_sources())
         self.knowledge_watch = KnowledgeWatch(knowledge)
@@ -157,6 +174,8 @@ class App:
             complete=partial(normalise, knowledge=knowledge),
             ready=self.knowledge_watch.ready,
             firing=firing.load,
+            bell=bell,
+            tenure=tenure,
             clock=clock,
             id_source=id_source,
             metrics=metrics,
@@ -176,6 +195,36 @@ class App:
             attempt_days=settings.attempt_days,
             dedupe_days=settings.dedupe_days,
         )
+        self.rounds = Rounds(self.timers, self.openings, self.janitor, self.fan_out, self.mailer)
+        self.membership = Membership(
+            cluster=store.cluster,
+            tenure=tenure,
+            dispatcher=self.dispatcher,
+            bell=bell,
+            clock=clock,
+            id_source=id_source,
+            metrics=metrics,
+            name=f"{socket.gethostname()}, process {os.getpid()}",
+            sends=settings.sends,
+            on_chief=self._chief,
+        )
+        self.changes = Changes(
+            accounts=store.accounts,
+            directory=self.directory,
+            settings=self.dispatcher.lane_settings,
+            clock=clock,
+        )
+        bell.attach(
+            views=self.directory,
+            lanes=self.dispatcher,
+            settings=self.dispatcher.lane_settings,
+            turns=self.dispatcher.turns,
+            backlogs=self.dispatcher.backlogs,
+            jobs=self.fan_out,
+            mail=self.mailer,
+            timers=self.timers,
+            members=self.membership,
+        )
         self.keyring = Keyring(store.keys, clock)
         self.control = Control.of(
             store=store,
@@ -183,7 +232,8 @@ class App:
             guard=self.guard,
             resolver=self.resolver,
             directory=self.directory,
-            dispatcher=self.dispatcher,
+            lane_settings=self.dispatcher.lane_settings,
+            bell=bell,
             openings=self.openings,
             activities=self.activities,
             keyring=self.keyring,
@@ -201,9 +251,9 @@ class App:
             ingest=self.ingest,
             activities=self.activities,
             backtests=Backtests(triggers=store.triggers, records=store.records, directory=self.directory, clock=clock),
-            dispatcher=self.dispatcher,
             manual=self.manual,
             control=self.control,
+            tenure=tenure,
             metrics=metrics,
         )
         self.asgi = make_asgi(self.services)
@@ -214,39 +264,56 @@ class App:
         metrics.watch("tocsin_attempts_in_flight", lambda: self.dispatcher.in_flight)
         metrics.watch("tocsin_settle_queue", lambda: self.settler.waiting)
         metrics.watch("tocsin_lanes", lambda: self.dispatcher.lanes)
+        metrics.watch("tocsin_chief", lambda: self.rounds.running)
 
     async def start(self) -> None:
-        self.made_operator_key = await self.control.keys.ensure_operator_key(self.settings.admin_key)
-        epoch = await self.store.ownership.acquire(self._clock.now_ms())
-        await self.keyring.start()
-        self.settler.start(epoch)
-        self.mailer.start()
-        self.manual.start(epoch)
-        await self.dispatcher.start(epoch)
-        self.fan_out.start()
-        self.ingest.start(epoch)
-        self.activities.start(epoch)
-        self.timers.start()
-        self.openings.start()
-        self.janitor.start()
+        self.settler.start()
+        if self.settings.sends:
+            self.dispatcher.start()
+        self.activities.start()  # before there is a round that gives them something to do
         self.knowledge_watch.start()
+        await self.bell.start()
+        if self.store.cluster.shared:
+            self.changes.start()
+        await self.membership.start()
+        self.strays.start()
+        if self.settings.serves_api:
+            self.made_operator_key = await self.control.keys.ensure_operator_key(self.settings.admin_key)
+            await self.keyring.start()
+            self.ingest.start()
 
-    async def close(self) -> None:
-        """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go."""
+    async def _chief(self, is_chief: bool) -> None:  # noqa: FBT001 - its only word
+        if is_chief:
+            self.rounds.start()
+        else:
+            await self.rounds.stop()
+
+    async def close(self, asked_s: float = 0.0) -> None:
+        """Takes nothing more in, finishes what is under way within `drain_s`, and lets the database go.
+
+        Args:
+            asked_s: how long ago it was asked to end: that much of `drain_s` is over.
+        """
         log.info("server_stopping", extra={"drain_s": self.settings.drain_s})
-        await self.openings.stop()
-        await self.timers.stop()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self.settings.drain_s - asked_s
+        await self.rounds.stop()
         await self.ingest.stop()
         await self.activities.stop()
-        await self.janitor.stop()
         await self.knowledge_watch.stop()
-        await self.fan_out.stop()
-        await self.mailer.stop()  # before the doors are shut, which the dispatcher does
-        await self.dispatcher.stop(self.settings.drain_s)
-        await self.manual.stop()
-        await self.settler.stop(_SETTLE_S)
-        await self.caretaker.stop()
-        await self.keyring.close()
+        await self.strays.stop()
+        drain_s = max(0.0, until_s - loop.time())
+        await asyncio.gather(self.membership.drain(drain_s), self.manual.stop(drain_s))
+        await self.doors.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYES_S):
+                await self.manual.stop(_SETTLE_S)  # what was cut off is written down too
+                await self.settler.stop(_SETTLE_S)
+                await self.caretaker.stop()
+                await self.keyring.close()
+                await self.changes.stop()
+                await self.membership.stop()
+                await self.bell.stop()
         await self.resolver.close()
         await self.store.close()
         log.info("server_stopped")
@@ -261,178 +328,20 @@ async def open_app(settings: Settings, clock: Clock | None = None) -> App:
     profiles.also_from(settings.profiles_folder())
     for name in profiles.names():
         firing.load(profiles.load(name))  # what cannot be stops the start
-    clock = clock or SystemClock()
+    clock = clock or CorrectedClock(SystemClock())  # a clock that is given is right
     store = await databases.open_store(settings, clock)
     try:
         vault = Vault(databases.secret_key(settings))
-        await _check_key_fits(store, vault)
-        for profile, accounts in _missing(await store.accounts.profiles()).items():
+        await check_key_fits(store, vault)
+        for profile, accounts in missing_profiles(await store.accounts.profiles()).items():
             log.warning("profile_missing", extra={"profile": profile, "accounts": accounts})
         app = App(settings, store, vault, clock, Metrics())
-        await app.start()
     except BaseException:
         await store.close()
         raise
-    return app
-
-
-def mail_server(settings: Settings) -> MailServer | None:
-    """Raises `Misconfigured` where the setting cannot be understood."""
-    if settings.smtp_url is None:
-        return None
-    return MailServer(settings.smtp_url, settings.smtp_ca_file or settings.ca_file)
-
-
-async def _check_key_fits(store: Store, vault: Vault) -> None:
-    known = await store.housekeeping.meta(_VAULT_META)
-    if known is None:
-        await store.housekeeping.set_meta(_VAULT_META, vault.fingerprint)
-    elif known != vault.fingerprint:
-        raise Misconfigured(
-            "TOCSIN_SECRET_KEY (or the .key file beside the database) is not the key that this database's secrets "
-            "were encrypted with; bring that key back"
-        )
-
-
-def _missing(in_use: Mapping[str, int]) -> Mapping[str, int]:
-    known = profiles.names()
-    return {name: accounts for name, accounts in in_use.items() if name not in known}
-
-
-class Examination(msgspec.Struct, frozen=True):
-    """What `examine` found. `schema` None: there is no database yet; `key_fits` None: it has no secrets yet;
-    `profiles_missing`: how many accounts have a profile that is not there.
-    """
-
-    schema: SchemaStatus | None
-    faults: Sequence[str] = ()
-    key_fits: bool | None = None
-    profiles_missing: Mapping[str, int] = {}
-
-
-async def examine(settings: Settings, key: bytes | None) -> Examination:
-    """Looks at the database without changing it, also beside a server that runs.
-
-    Args:
-        key: of the secrets, where there is one.
-
-    Raises:
-        Misconfigured: it is no database of ours, or a newer program's, or cannot be reached.
-    """
-    schema = await databases.schema_status(settings)
-    if schema.found != schema.newest:
-        return Examination(schema if schema.found else None)
-    store = await databases.open_store(settings, SystemClock(), readonly=True)
     try:
-        known = await store.housekeeping.meta(_VAULT_META)
-        fits = None if known is None else key is not None and Vault(key).fingerprint == known
-        missing = _missing(await store.accounts.profiles())
-        return Examination(schema, await store.housekeeping.check(), fits, missing)
-    finally:
-        await store.close()
-
-
-def schema_status(settings: Settings) -> SchemaStatus:
-    """Raises `Misconfigured` where it is no database of ours, or a newer program's."""
-    return asyncio.run(databases.schema_status(settings))
-
-
-def migrate(settings: Settings) -> Sequence[str]:
-    """Brings the database's schema up to date; which migrations were applied.
-
-    Raises:
-        Misconfigured: as `schema_status`; or a server has it open.
-    """
-    return asyncio.run(databases.migrate(settings))
-
-
-def serve(settings: Settings) -> int:
-    """Runs the server until SIGTERM or SIGINT; the exit code."""
-    _allow_open_files()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> int:
-    listening = _listen(settings.host, settings.port)
-    listening.setblocking(False)
-    host, port = listening.getsockname()[:2]
-    app = await open_app(settings)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    _announce(app, address)
-    _spare_the_collector()
-    server = _Server(
-        uvicorn.Config(
-            app.asgi,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=True,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=5,
-        )
-    )
-    try:
-        await server.serve(sockets=[listening])
-    finally:
+        await app.start()
+    except BaseException:
         await app.close()
-    return 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise Misconfigured(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port"
-        ) from None
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, but for its signals: a second one must not cut short what `App.close` still writes down."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-
-def _announce(app: App, address: str) -> None:
-    settings = app.settings
-    log.info("server_started", extra={"address": address, "db": settings.db_shown, "version": __version__})
-    said = f"Tocsin {__version__} at {address}\n"
-    if app.made_operator_key is not None:
-        said += f"The operator's key, shown this once: {app.made_operator_key}\n"
-    sys.stderr.write(said)  # at once: who waits for the first line finds the second
-    if settings.retry_scale != 1:
-        log.warning("retries_scaled", extra={"scale": settings.retry_scale})
-    if settings.allow_http or settings.allow_networks:
-        opened = {"allow_http": settings.allow_http, "allow_networks": settings.allow_networks}
-        log.warning("guard_opened", extra=opened)
-    if settings.cue_trust_user_id:
-        log.warning("user_ids_trusted", extra={"proxies": settings.trusted_proxies})
-    sys.stderr.flush()
-
-
-def _spare_the_collector() -> None:
-    """Nearly everything here dies by its reference count. The cycle collector still looks at each young object again
-    and again; looking a tenth as often, and never at what was there at the start, is a tenth of the time of an event.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-def _allow_open_files() -> None:
-    """Every attempt under way is an open file; most systems start a process with 1,024 of them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        raise
+    return app

@@ -12,6 +12,7 @@ import msgspec
 
 from tocsin.errors import Misconfigured
 
+Role = Literal["all", "api", "worker"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -21,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     db: str = "sqlite:///tocsin.db"
     host: str = "127.0.0.1"
     port: int = 8400
-    role: Literal["all", "api", "worker"] = "all"
+    role: Role = "all"  # those but the first share a PostgreSQL database with others
     admin_key: str | None = None  # the operator's key; made and printed at the first start
     secret_key: str | None = None  # 32 bytes, base64; on SQLite made in a 0600 file beside the database
     public_url: str | None = None
@@ -41,6 +42,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dedupe_days: int = 30
     body_days: int = 30
     attempt_days: int = 90
+
+    @property
+    def serves_api(self) -> bool:
+        """Else it answers probes only."""
+        return self.role != "worker"
+
+    @property
+    def sends(self) -> bool:
+        """It takes shards, and does what is done once for all where it has the first."""
+        return self.role != "api"
 
     def networks(self) -> tuple[Network, ...]:
         """`allow_networks`, parsed.
@@ -88,28 +99,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The file behind a ``sqlite:///`` address.
 
         Raises:
-            Misconfigured: `db` is of another kind.
+            Misconfigured: `db` is of another kind; or the role is one for processes that share a database.
         """
         scheme, _, path = self.db.partition(":///")
-        if self.role != "all":
-            raise Misconfigured("one process does everything on SQLite; leave --role at all")
         if scheme != "sqlite" or not path:
             raise Misconfigured(
                 f"TOCSIN_DB {self.db_shown!r} is not understood; write sqlite:///tocsin.db, or postgresql://host/name"
             )
+        if self.role != "all":
+            raise Misconfigured(
+                f"TOCSIN_ROLE={self.role}: one process does everything on SQLite; leave --role at all, or share a "
+                "PostgreSQL database"
+            )
         return Path(path)
 
     def postgres_url(self) -> str | None:
-        """The address of a PostgreSQL database; None where `db` is of another kind.
-
-        Raises:
-            Misconfigured: the role is one that is not there yet.
-        """
-        if not self.db.startswith(("postgresql://", "postgres://")):
-            return None
-        if self.role != "all":
-            raise Misconfigured("processes that share the work are not in this version yet; leave --role at all")
-        return self.db
+        """The address of a PostgreSQL database; None where `db` is of another kind."""
+        return self.db if self.db.startswith(("postgresql://", "postgres://")) else None
 
     @property
     def db_shown(self) -> str:

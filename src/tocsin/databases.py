@@ -1,13 +1,20 @@
 """Which store an address names: the one place that knows them all."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from tocsin.clock import Clock
 from tocsin.config import Settings
 from tocsin.errors import Misconfigured
-from tocsin.security.vault import read_or_make_key
+from tocsin.security.vault import Vault, read_or_make_key
 from tocsin.store import sqlite
 from tocsin.store.port import SchemaStatus, Store
+
+if TYPE_CHECKING:
+    from tocsin.store.moving import Moved, Tell
 
 # The other store is imported by those who use it: its driver takes as long to load as a small command takes to run.
 
@@ -38,8 +45,11 @@ def secret_key(settings: Settings) -> bytes:
             "TOCSIN_SECRET_KEY is not set; a PostgreSQL database has no file beside it to keep one in: make one with "
             "openssl rand -base64 32, and keep a copy of it elsewhere"
         )
-    path = settings.sqlite_path()
-    return read_or_make_key(path.with_name(path.name + ".key"))
+    return read_or_make_key(_key_file(settings.sqlite_path()))
+
+
+def _key_file(path: Path) -> Path:
+    return path.with_name(path.name + ".key")
 
 
 async def schema_status(settings: Settings) -> SchemaStatus:
@@ -68,3 +78,48 @@ async def migrate(settings: Settings) -> Sequence[str]:
     from tocsin.store import postgres  # noqa: PLC0415 - see above
 
     return await postgres.migrate(url)
+
+
+async def move(settings: Settings, source: str, target: str, *, clock: Clock, tell: "Tell") -> "Moved":
+    """Moves the installation of one address to another, as far as it can be done now; see `store.moving`.
+
+    Args:
+        settings: of these, the key of the secrets; else it is in the file beside the source.
+
+    Raises:
+        Misconfigured: an address is of the wrong kind, or it cannot be done so; nothing was changed.
+        Unavailable: the target does not answer; the same call goes on where it was.
+    """
+    from tocsin.store import moving  # noqa: PLC0415 - see above
+
+    path, url = _from(settings, source), _to(settings, target)
+    key = settings.vault_key()
+    if key is None and _key_file(path).exists():
+        key = read_or_make_key(_key_file(path))
+    fingerprint = None if key is None else Vault(key).fingerprint
+    return await moving.move(path, url, fingerprint=fingerprint, clock=clock, tell=tell)
+
+
+async def undo_move(settings: Settings, source: str, target: str | None) -> None:
+    """Lets the source be served again, and the target, where one is named, no more.
+
+    Raises:
+        Misconfigured: an address is of the wrong kind, or that was not moved.
+        Unavailable: the target does not answer; nothing was changed.
+    """
+    from tocsin.store import moving  # noqa: PLC0415 - see above
+
+    await moving.undo(_from(settings, source), None if target is None else _to(settings, target))
+
+
+def _from(settings: Settings, address: str) -> Path:
+    if not address.startswith("sqlite:///"):
+        raise Misconfigured(f"--from {address}: write the address of a file, such as sqlite:///tocsin.db")
+    return msgspec.structs.replace(settings, db=address).sqlite_path()
+
+
+def _to(settings: Settings, address: str) -> str:
+    url = msgspec.structs.replace(settings, db=address).postgres_url()
+    if url is None:
+        raise Misconfigured(f"--to {address}: write the address of a database, such as postgresql://host/name")
+    return url

@@ -40,11 +40,19 @@ class IdSource:
     """Makes ids for one process: unique among nodes, strictly increasing here."""
 
     def __init__(self, clock: Clock, node: int = 0) -> None:
+        self._clock = clock
+        self._last = 0
+        self.renumber(node)
+
+    def renumber(self, node: int) -> None:
+        """The ids from now on are that node's."""
         if not 0 <= node < NODES:
             raise ValueError(f"node must be 0 to {NODES - 1}")
-        self._clock = clock
         self._node = node
-        self._last = 0
+
+    def begin_above(self, last_id: int) -> None:
+        """The ids from now on are greater, whatever the clock says."""
+        self._last = max(self._last, last_id >> _NODE_BITS << _NODE_BITS)
 
     def next(self) -> int:
         at = (self._clock.now_ms() - EPOCH_MS) << _TIME_SHIFT

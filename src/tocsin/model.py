@@ -10,6 +10,7 @@ from typing import NewType
 import msgspec
 
 from tocsin.clock import Millis
+from tocsin.shards import shard_of
 
 AccountId = NewType("AccountId", int)
 KeyId = NewType("KeyId", int)
@@ -105,6 +106,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int | None = None
     options: Mapping[str, object] = msgspec.field(default_factory=dict)
     confirmed_at: Millis | None = None  # when whoever reads at its address agreed; of channels that ask
+    shard: int | None = None  # of its address, where others may have to keep one pace with it; None: its own
 
     @property
     def signed(self) -> bool:
@@ -146,6 +148,12 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Millis
     updated_at: Millis
     deleted: bool = False
+
+    @property
+    def shard(self) -> int:
+        """Where it is sent for: see `tocsin.shards`."""
+        given = self.settings.shard
+        return shard_of(self.id.to_bytes(8, "big")) if given is None else given
 
 
 class NoticeKind(StrEnum):

@@ -82,6 +82,18 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("tocsin_ingest_queue", "gauge", "events", "Events waiting to be committed."),
     MetricSpec("tocsin_attempts_in_flight", "gauge", "attempts", "Attempts under way."),
     MetricSpec("tocsin_settle_queue", "gauge", "attempts", "Outcomes waiting to be written."),
+    MetricSpec("tocsin_shards_held", "gauge", "shards", "Shards that this process sends for."),
+    MetricSpec("tocsin_chief", "gauge", "1", "1 where this process does what is done once in the installation."),
+    MetricSpec("tocsin_beats", "counter", "beats", "Signs of life to the others, by what came of them.", ("outcome",)),
+    MetricSpec(
+        "tocsin_tenures_lost", "counter", "tenures", "How often this process was taken for dead, and began anew."
+    ),
+    MetricSpec(
+        "tocsin_outcomes_refused",
+        "counter",
+        "attempts",
+        "Attempts whose outcome was refused, as another process had taken their deliveries over.",
+    ),
     MetricSpec("tocsin_lanes", "gauge", "lanes", "Webhooks with something to do or a run of failures."),
     MetricSpec(
         "tocsin_deliveries_waiting", "gauge", "deliveries", "Waiting deliveries in the store, counted to a bound."
@@ -158,6 +170,9 @@ class Metrics:
         self.settle_attempts = Histogram(COUNTS)
         self.settle_duration_s = Histogram(SECONDS)
         self.claim_duration_s = Histogram(SECONDS)
+        self.beats: dict[str, int] = {}
+        self.tenures_lost = 0
+        self.outcomes_refused = 0
         self.webhooks_disabled: dict[str, int] = {}
         self.notices: dict[str, int] = {}
         self.throttled: dict[str, int] = {}
@@ -229,6 +244,9 @@ class Metrics:
         yield _counter("tocsin_deliveries_created", [((), self.deliveries_created)])
         yield _counter("tocsin_deliveries_ended", [((state,), n) for state, n in self.deliveries_ended.items()])
         yield _counter("tocsin_attempts", [((kind,), n) for kind, n in self.attempts.items()])
+        yield _counter("tocsin_beats", _by_label(self.beats))
+        yield _counter("tocsin_tenures_lost", [((), self.tenures_lost)])
+        yield _counter("tocsin_outcomes_refused", [((), self.outcomes_refused)])
         yield _counter("tocsin_webhooks_disabled", [((cause,), n) for cause, n in self.webhooks_disabled.items()])
         yield _counter("tocsin_throttled", _by_label(self.throttled))
         yield _counter("tocsin_notices", [((outcome,), n) for outcome, n in self.notices.items()])
@@ -296,6 +314,7 @@ class LogSpec(msgspec.Struct, frozen=True):
 
 
 _WEBHOOK = {"webhook": "its id", "reason": "why"}
+_SHARDS = {"shards": "how many", "held": "how many it has now"}
 _WHY = {"reason": "why"}
 _NOTICE = {"webhook": "its id", "notice": "its id, as in the Message-ID"}
 
@@ -345,6 +364,16 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "render_failed": LogSpec("An event could not be rendered for a webhook.", {"delivery": "its number"}),
     # the store
     "store_failed": LogSpec("A transaction failed and was rolled back.", {**_WHY, "jobs": "calls that waited for it"}),
+    "burial_failed": LogSpec(
+        "A process that is gone could not be put away yet; tried again at the next beat.", {"node": "its epoch", **_WHY}
+    ),
+    "sessions_cut": LogSpec(
+        "Database sessions were ended whose process had fallen silent within a transaction.", {"sessions": "how many"}
+    ),
+    "news_off": LogSpec(
+        "Processes do not hear from one another any more; everything is still found by looking, a little later.", _WHY
+    ),
+    "news_on": LogSpec("Processes hear from one another again."),
     "commit_failed": LogSpec("Events could not be written; who sent them was told.", {"events": "how many", **_WHY}),
     "activities_failed": LogSpec(
         "Activities could not be written; who posted them was told.", {"accounts": "how many", **_WHY}
@@ -393,13 +422,48 @@ LOG_EVENTS: Mapping[str, LogSpec] = {
     "claim_failed": LogSpec("A claim ended in an unexpected error; tried again in a second."),
     "drop_failed": LogSpec("Deliveries of a deleted webhook could not be cancelled; the next start does it.", _WHY),
     "fan_out_waits": LogSpec("Deliveries of an event with many webhooks could not be written; tried again.", _WHY),
+    "strays_found": LogSpec(
+        "Deliveries were claimed by commits whose outcome was unknown; they are given back, and sent.",
+        {"deliveries": "how many"},
+    ),
+    "strays_unknown": LogSpec("The store could not be asked for such deliveries; tried again in ten seconds.", _WHY),
+    "strays_failed": LogSpec("Looking for such deliveries ended in an unexpected error; tried again in ten seconds."),
     "settle_waits": LogSpec(
         "Outcomes could not be written; sending pauses until they are.", {"attempts": "how many", **_WHY}
     ),
     "settle_refused": LogSpec("One outcome cannot be written; its delivery is sent again.", {"delivery": "its number"}),
-    "ownership_lost": LogSpec(
-        "Another process owns the deliveries; what this one knew is left to it.",
-        {"attempts": "outcomes not written", "releases": "deliveries not given back"},
+    "outcomes_refused": LogSpec(
+        "Outcomes of attempts are not written: others have taken their deliveries over, and may send them again.",
+        {"outcomes": "how many", "deliveries": "ids of the first"},
+    ),
+    # this process among the others
+    "joined": LogSpec(
+        "This process is one of those that work on the database.", {"epoch": "its number", "node": "of ids"}
+    ),
+    "beat_unanswered": LogSpec(
+        "The store did not take a sign of life; tried again. Sending stops by itself before others take over.", _WHY
+    ),
+    "beat_answered": LogSpec("The store takes signs of life again."),
+    "beat_late": LogSpec("A sign of life came late: the process was busy, or stopped.", {"late_s": "seconds"}),
+    "beat_failed": LogSpec("A sign of life ended in an unexpected error; tried again."),
+    "nodes_buried": LogSpec("Processes were taken for dead; others have what they sent for.", {"nodes": "how many"}),
+    "tenure_lost": LogSpec(
+        "This process was taken for dead; it begins anew. The outcomes of its attempts under way will be refused.",
+        {"epoch": "its number until now", "attempts": "under way"},
+    ),
+    "shards_taken": LogSpec("This process sends for more shards.", _SHARDS),
+    "shards_given": LogSpec("Shards were given to other processes.", _SHARDS),
+    "shards_wait": LogSpec("Shards could not be taken or given; tried again.", {"shards": "how many", **_WHY}),
+    "shards_failed": LogSpec("Taking or giving shards ended in an unexpected error."),
+    "leave_failed": LogSpec("This process could not say that it ends; others find out within seconds.", _WHY),
+    "news_lost": LogSpec(
+        "What happened could not be told to other processes; they find out by looking.", {"lines": "how many", **_WHY}
+    ),
+    "changes_wait": LogSpec("What other processes have changed could not be read; tried again.", _WHY),
+    "look_waits": LogSpec("The store could not be looked through for what waits; tried again.", _WHY),
+    "partitions_wait": LogSpec(
+        "Others were using a log while its next weeks were to be made; tried again later.",
+        {"table": "which log", **_WHY},
     ),
     "purge_waits": LogSpec("Retention could not remove what is old; tried again later.", _WHY),
     "purged": LogSpec(

@@ -25,7 +25,7 @@ from tocsin.cli.demo.traffic import FEW, plan, stops_by_itself
 from tocsin.cli.exits import Failure
 from tocsin.cli.traffic import Made
 from tocsin.clock import Millis
-from tocsin.engine.lanes import START_IN_FLIGHT
+from tocsin.engine.dispatching.lanes import START_IN_FLIGHT
 from tocsin.profiles import DisablePolicy
 from tocsin.receiver.doubles import Raw, Refused, Shown
 from tocsin.receiver.doubles.display import Text, plain

@@ -46,12 +46,19 @@ class Session:
     Args:
         known: variables that the reader has set when the page begins.
         ports: those that are what they are: the page's port, the real one.
+        names: what the page calls something that the reader has, and what it is really.
     """
 
     def __init__(
-        self, page: Page, folder: Path, known: Mapping[str, str] | None = None, ports: Mapping[int, int] | None = None
+        self,
+        page: Page,
+        folder: Path,
+        known: Mapping[str, str] | None = None,
+        ports: Mapping[int, int] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self._page = page
+        self._names = dict(names or {})
         self._folder = folder
         self._ports = dict(ports or {})
         self.memory = Memory()
@@ -243,7 +250,10 @@ class Session:
 
     def _real(self, text: str) -> str:
         """What a reader would type: with real ids, secrets and ports."""
-        return self._with_ports(self.memory.fill(text))
+        text = self._with_ports(self.memory.fill(text))
+        for shown, real in self._names.items():
+            text = text.replace(shown, real)
+        return text
 
     def _shown(self, text: str) -> str:
         return self._with_ports(text)

@@ -9,10 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def _heeds_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Program:
     """A process and all that it says, stdout and stderr as a terminal mixes them."""
 
@@ -25,8 +21,6 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Whoever runs the tests in the background has Ctrl-C ignored, and would pass that on.
-            preexec_fn=_heeds_interrupts,  # noqa: PLW1509 - it calls nothing that could wait for a thread
         )
         self._said = bytearray()
         self._reader = threading.Thread(target=self._read, daemon=True)

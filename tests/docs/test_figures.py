@@ -1,6 +1,7 @@
 """Every figure and every table of facts is the program's own."""
 
 import configparser
+import json
 import re
 import shlex
 import tomllib
@@ -15,11 +16,12 @@ import pytest
 from tests.docs.generated import PAGES
 from tests.docs.markdown import ROOT, page, table
 from tests.docs.test_names import _help
-from tocsin import app, config, profiles
+from tocsin import app, config, profiles, serving
 from tocsin.api import events, idempotency, operations, wire
 from tocsin.cli.settings import SettingFlags
 from tocsin.control import event_types, webhook_bodies, webhooks
-from tocsin.engine import departures, dispatcher, ingest, lanes, policy
+from tocsin.engine import departures, ingest, policy
+from tocsin.engine.dispatching import lanes, shares, turns
 from tocsin.engine.filtering import filters
 from tocsin.engine.filtering import text as filter_text
 from tocsin.engine.filtering import tokens as filter_tokens
@@ -28,6 +30,7 @@ from tocsin.model import TRANSITIONS, OutcomeKind
 from tocsin.profiles import patterns, schema_parts, schemas
 from tocsin.receiver.verify import TOLERANCE_S, Cause
 from tocsin.security import guard, headers
+from tocsin.store.postgres import database
 
 STANDARD = profiles.load("standard")
 
@@ -83,8 +86,8 @@ def test_the_unit_starts_the_server_and_gives_it_time_to_stop() -> None:
         if flag.startswith("--"):
             assert flag in _help((command,))
     assert float(service["TimeoutStopSec"]) > config.Settings().drain_s + app._SETTLE_S
-    assert int(service["LimitNOFILE"]) == app._OPEN_FILES
-    assert f"raises its own limit to {app._OPEN_FILES:,}" in page("docs/how-to/run.md").prose
+    assert int(service["LimitNOFILE"]) == serving._OPEN_FILES
+    assert f"raises its own limit to {serving._OPEN_FILES:,}" in page("docs/how-to/run.md").prose
 
 
 # --- limits -------------------------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ _LIMITS: Mapping[str, str] = {
     "all custom headers together": f"{headers._MAX_ALL:,} characters",
     "attempts under way for one webhook, unless it says otherwise": f"{lanes.DEFAULT_MAX_IN_FLIGHT}",
     "attempts under way for one webhook, at most": f"{_bound(webhook_bodies.InFlight)}",
-    "attempts under way for all webhooks": f"{dispatcher.MAX_IN_FLIGHT:,}",
+    "attempts under way for all webhooks": f"{shares.MAX_IN_FLIGHT:,}",
     "`rate_limit`": f"{_bound(webhook_bodies.Rate):,} a second",
     "a mute": f"{_bound(webhook_bodies.Hours)} hours",
     "overlap of two secrets": f"{_bound(webhook_bodies.Overlap):,} s",
@@ -180,17 +183,17 @@ def test_the_rules_of_delivery_have_the_programs_figures() -> None:
     for sentence in (
         f"Up to {policy._JITTER * 100:g} % of that is chance",
         f"to {policy.RETRY_AFTER_MAX_S / 3600:g} hours at most",
-        f"spread over up to {dispatcher._SPREAD_MAX_MS / 1000:g} seconds",
+        f"spread over up to {turns._SPREAD_MAX_MS / 1000:g} seconds",
         f"after {days[round((disable.failing_for_s or 0) / 86_400)]} days** in which every attempt failed",
         f"Warnings come after {first} day and after {second}",
         f"At most {lanes.DEFAULT_MAX_IN_FLIGHT} attempts at once",
         f"starts with {lanes.START_IN_FLIGHT},",
         f"down to {lanes.MIN_IN_FLIGHT}.",
-        f"at most half of the server's {dispatcher.MAX_IN_FLIGHT:,} places",
+        f"at most half of the server's {shares.MAX_IN_FLIGHT:,} places",
     ):
         assert sentence in told, sentence
     assert disable.gone_disables
-    assert dispatcher._UNWELL_SHARE == 0.5
+    assert shares.UNWELL_SHARE == 0.5
     promised = page("docs/explanation/promises.md").prose
     assert f"more than {departures.INLINE_DELIVERIES} webhooks" in promised
 
@@ -237,3 +240,46 @@ def test_the_makefile_has_the_readmes_commands() -> None:
     for target in re.findall(r"[`$] ?make ([a-z]+)", page("README.md").text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"there is no target {target}"
     assert "$(BIN)/pytest" in makefile
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+
+def test_the_units_of_several_processes_start_them() -> None:
+    """For each role; and systemd waits longer than a stop can take."""
+    [block] = [one for one in page("docs/how-to/scale-out.md").blocks if one.language == "ini"]
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(re.sub(r"^EnvironmentFile=.*\n", "", block.text, flags=re.MULTILINE))  # it has two
+    service = unit["Service"]
+    for role in ("api", "worker", "all"):
+        _starts(shlex.split(service["ExecStart"].replace("%i", role)))
+    assert float(service["TimeoutStopSec"]) > config.Settings().drain_s + app._SETTLE_S
+    assert int(service["LimitNOFILE"]) == serving._OPEN_FILES
+
+
+def test_the_containers_of_several_processes_start_them() -> None:
+    """Schema first, then both roles; with time to stop."""
+    [block] = [one for one in page("docs/how-to/scale-out.md").blocks if one.language == "yaml"]
+    first, *servers = [json.loads(words) for words in re.findall(r"command: (.*)", block.text)]
+    assert first == ["tocsin", "migrate"]
+    assert [_starts(words)["--role"] for words in servers] == ["api", "worker"]
+    graces = [int(seconds) for seconds in re.findall(r"stop_grace_period: (\d+)s", block.text)]
+    assert len(graces) == len(servers)
+    assert min(graces) > config.Settings().drain_s + app._SETTLE_S
+
+
+def _starts(words: list[str]) -> dict[str, str]:
+    """The flags of a command that starts a server, which must be those that there are."""
+    program, command, *flags = words
+    assert (program.rpartition("/")[2], command) == ("tocsin", "serve")
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    assert all(flag in _help(("serve",)) for flag in given)
+    config.load({"role": given["--role"]}, {})
+    return given
+
+
+def test_a_process_makes_as_many_connections_as_is_said() -> None:
+    """Those of its work, one for beats, one to listen on."""
+    assert database._CONNECTIONS + 2 == 12
+    assert "up to twelve connections: ten for its work" in page("docs/how-to/scale-out.md").prose

@@ -97,7 +97,7 @@ class Evening:
     def _busy(self) -> bool:
         dispatcher = self.site.app.dispatcher
         claims = dispatcher._claims
-        claiming = any(lane.claiming for lane in list(dispatcher._lanes.values()))
+        claiming = any(lane.claiming for lane in list(dispatcher._holdings))
         waiting = claims._plain.lanes or claims._gathering.lanes
         return bool(dispatcher.in_flight or self.site.app.settler.waiting or claiming or waiting)
 

@@ -69,3 +69,20 @@ def test_one_accounts_backlog_delays_no_other_account(server: Server, shop: Shop
     receiver.wait_for("/other", 20)
     assert receiver.counts("/other") == {receipt["id"]: 1 for receipt in receipts}
     assert not any(arrival.ok for arrival in receiver.arrivals("/flooded"))
+
+
+def test_one_account_cannot_take_all_places(server: Server, shop: Shop, receiver: LedgerReceiver) -> None:
+    """Its webhooks could have more attempts under way than the server has places, and none of them ends."""
+    paths = [f"/many-{n}" for n in range(160)]
+    for path in paths:
+        shop.webhook(receiver.url(path))
+        receiver.script(path, Hang())
+    other = server.operator.shop("beside many")
+    other.webhook(receiver.url("/beside"))
+    shop.publish_batch([shop.event() for _ in range(10)])
+    until(lambda: sum(receiver.in_flight(path) for path in paths) >= 450, "half of the places taken")
+    for _ in range(20):
+        other.publish()
+    receiver.wait_for("/beside", 20)
+    arrived = sum(len(receiver.arrivals(path)) for path in paths)
+    assert arrived == sum(receiver.in_flight(path) for path in paths), "before any of them was given up"

@@ -59,3 +59,16 @@ def test_an_unknown_name_in_the_file_is_said(tmp_path: Path):
     file.write_text("prot = 1\n")
     with pytest.raises(Misconfigured, match="prot"):
         load({}, {}, file)
+
+
+def test_roles_share_a_postgresql_database():
+    """On a file one process does everything; each role says what a process of it does."""
+    alone = load({"role": "worker"}, {})
+    with pytest.raises(Misconfigured, match="TOCSIN_ROLE=worker: one process does everything on SQLite"):
+        alone.sqlite_path()
+    found = {}
+    for role in ("all", "api", "worker"):
+        settings = load({"role": role, "db": "postgresql://db.example.com/tocsin"}, {})
+        assert settings.postgres_url() == "postgresql://db.example.com/tocsin"
+        found[role] = (settings.serves_api, settings.sends)
+    assert found == {"all": (True, True), "api": (True, False), "worker": (False, True)}

@@ -6,9 +6,9 @@ import pytest
 
 from tocsin.channels.summary import Summary
 from tocsin.clock import Millis
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.gathering.gatherer import Gatherer
 from tocsin.engine.gathering.sorting import EDIT_MS, Digest, Ending, Memory, Standing
-from tocsin.engine.lanes import Lane
 from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, EventId, WebhookId
 from tocsin.store.port import Claimed, DigestKind
 
@@ -20,7 +20,14 @@ FAILED = Ending(DeliveryState.FAILED, None, 1)
 FAILS = Ending(DeliveryState.RETRYING, RETRY, 1)
 HELD = Ending(DeliveryState.RETRYING, RETRY, 0)  # by the service: it costs no retry
 
-GATHERER = Gatherer(digests=None, journal=None, directory=None, id_source=None, clock=None, metrics=None)  # type: ignore[arg-type]
+GATHERER = Gatherer(
+    digests=None,  # type: ignore[arg-type]
+    journal=None,  # type: ignore[arg-type]
+    directory=None,  # type: ignore[arg-type]
+    id_source=None,  # type: ignore[arg-type]
+    clock=None,  # type: ignore[arg-type]
+    metrics=None,  # type: ignore[arg-type]
+)
 
 
 def digest(id_: int, kind: DigestKind, **values: Any) -> Digest:

@@ -5,7 +5,15 @@ from collections import Counter
 import pytest
 
 from tocsin.clock import Millis
-from tocsin.engine.lanes import BUFFER, DEFAULT_MAX_IN_FLIGHT, FOREVER, MIN_IN_FLIGHT, START_IN_FLIGHT, Lane, Rotation
+from tocsin.engine.dispatching.lanes import (
+    BUFFER,
+    DEFAULT_MAX_IN_FLIGHT,
+    FOREVER,
+    MIN_IN_FLIGHT,
+    START_IN_FLIGHT,
+    Lane,
+    Rotation,
+)
 from tocsin.model import Outcome, OutcomeKind, Webhook, WebhookSettings, WebhookState
 from tocsin.store.port import Claimed
 

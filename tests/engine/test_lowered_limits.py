@@ -25,7 +25,7 @@ def test_a_backlog_goes_on_after_the_limit_was_lowered(tmp_path: Path, receiver:
             await one.app.control.webhooks.change(SYSTEM, one.account_id, one.webhook_id, patch)
             await one.app.directory.view(one.account_id)
             # While the lane asks the store what waits for it, events are stored, not handed over.
-            one.app.dispatcher.webhook_changed(await one.webhook())
+            one.app.dispatcher.lane_settings.webhook_changed(await one.webhook())
             await asyncio.gather(*(one.publish() for _ in range(20)))
             await asyncio.to_thread(receiver.wait_for, PATH, 23)
 

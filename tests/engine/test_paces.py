@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from tocsin.channels.chat import PaceRule
 from tocsin.clock import Millis
-from tocsin.engine.paces import HOLD_MAX_S, Paces
+from tocsin.engine.dispatching.paces import HOLD_MAX_S, Paces
 
 NOW = Millis(1_767_225_600_000)
-LONG_AGO = Millis(NOW - 86_400_000)
 
 CHAT = PaceRule(key="chat", count=1, window_s=1)
 GROUP = PaceRule(key="group", count=20, window_s=60)
@@ -23,7 +22,7 @@ BOT = PaceRule(key="bot", count=30, window_s=1)
 
 @pytest.fixture
 def paces():
-    return Paces(LONG_AGO)
+    return Paces()
 
 
 def at(seconds):
@@ -102,7 +101,7 @@ def test_no_window_holds_more_than_the_service_takes(rules, lanes, seed):
         takes = rng.choice([0, 1, 40, 700])
         return takes, rng.choice([0, takes, rng.randint(0, takes)])
 
-    paces = Paces(LONG_AGO)
+    paces = Paces()
     kept = tuple(PaceRule(key=f"k{i}", count=count, window_s=window_s) for i, (count, window_s) in enumerate(rules))
     walk = Walk(paces, [paces.share(who, kept, NOW) for who in range(lanes)], take_ms)
     walk.until(NOW + 20_000)
@@ -150,8 +149,8 @@ def test_all_paces_of_an_address_hold(paces):
 
 def test_the_first_window_after_a_start_counts_as_half_used():
     """What was sent before a restart is not known: ten of twenty go out at once, the others a minute after it."""
-    paces = Paces(NOW)
-    share = paces.share(1, (GROUP,), at(30))
+    paces = Paces()
+    share = paces.share(1, (GROUP,), at(30), since=NOW)
     for _ in range(10):
         send(share, 30)
     assert not share.may_start(at(59.9))

@@ -3,7 +3,6 @@
 import http.client
 import itertools
 import random
-import signal
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -12,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.faults.conftest import drills
+from tests.faults.lives import Lives
+from tests.faults.plans import TAKING_IN
 from tests.support.api import Json, Shop
+from tests.support.cluster import POSTGRES, THREE, Fleet, Shape
 from tests.support.receiver import Arrival, LedgerReceiver
 from tests.support.replies import Answer, Reply
-from tests.support.server import Server
 from tests.support.waiting import until
+from tocsin.failpoints import DELIVERING
 
-_FAILPOINTS = ("before_commit", "after_commit", "after_claim", "after_send", "before_settle")
 _PUBLISHERS = 4
 _DONE_WITHIN_S = 60.0
 _PATH = "/hook"
@@ -60,17 +62,26 @@ def _facts(rng: random.Random) -> list[Json]:
 
 
 class _Drill:
-    """Publishers that insist, and a server that dies and is started again."""
+    """Publishers that insist, and processes that die."""
 
-    def __init__(self, server: Server, shop: Shop, rng: random.Random) -> None:
-        self.server = server
-        self.shop = shop
+    def __init__(self, lives: Lives, rng: random.Random) -> None:
+        self.lives = lives
         self.answers: defaultdict[str, list[Json]] = defaultdict(list)
         self.failed: list[Exception] = []
-        self.deaths = 0
         self._rng = rng
 
-    def run(self, facts: list[Json], kills: list[str]) -> None:
+    def start(self, prepare: Callable[[Shop], None]) -> Shop:
+        """Makes an account of its own, and what is to be there before anybody dies."""
+
+        def made() -> None:
+            self.shop = self.lives.fleet.operator.shop()
+            prepare(self.shop)
+
+        self.lives.start(made)
+        return self.shop
+
+    def run(self, facts: list[Json]) -> None:
+        """Until all of them are answered for, and somebody has died."""
         requests = []
         left = list(facts)
         while left:
@@ -81,24 +92,14 @@ class _Drill:
             threading.Thread(target=self._publish, args=(requests[i::_PUBLISHERS],), daemon=True)
             for i in range(_PUBLISHERS)
         ]
-        lives = iter(kills)
-        self.server.restart(next(lives))
         for publisher in publishers:
             publisher.start()
-        while any(publisher.is_alive() for publisher in publishers) or not self.deaths:
+
+        def done() -> bool:
             assert not self.failed, self.failed
-            until(
-                lambda: not self.server.running or not any(publisher.is_alive() for publisher in publishers),
-                lambda: f"all posted, or the server's end\n{self.server.log_tail()}",
-                _DONE_WITHIN_S,
-            )
-            if self.server.running and self.deaths:
-                continue
-            ended = self.server.wait_end(_DONE_WITHIN_S)
-            assert ended == -signal.SIGKILL, self.server.log_tail()
-            self.deaths += 1
-            self.server.start(next(lives, None))
-        assert not self.failed, self.failed
+            return self.lives.risen and not any(publisher.is_alive() for publisher in publishers)
+
+        self.lives.until(done, lambda: "all posted, and a death", _DONE_WITHIN_S)
 
     def post(self, facts: list[Json]) -> list[Json]:
         """Until every one of them is answered for."""
@@ -116,7 +117,7 @@ class _Drill:
             # Those of a batch that could not be written say so; all are posted again.
             return None if any(result["status"] == "refused" for result in results) else results
 
-        return until(ask, lambda: f"an answer\n{self.server.log_tail()}", _DONE_WITHIN_S)
+        return until(ask, lambda: f"an answer\n{self.lives.fleet.log_tail()}", _DONE_WITHIN_S)
 
     def _publish(self, requests: list[list[Json]]) -> None:
         try:
@@ -127,22 +128,23 @@ class _Drill:
             self.failed.append(error)
 
 
+# See `drills`.
+_SHORT = {POSTGRES: ("before_settle",), THREE: ("after_commit",)}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    one = metafunc.config.getoption("seed")
-    seeds = range(metafunc.config.getoption("seeds")) if one is None else [one]
-    metafunc.parametrize("failpoint", _FAILPOINTS)
-    metafunc.parametrize("seed", seeds)
+    metafunc.parametrize(("shape", "failpoint", "seed"), drills(metafunc.config, DELIVERING, _SHORT))
 
 
-def test_every_fact_counts_once_and_fires_once(failpoint: str, seed: int, tmp_path: Path) -> None:
+def test_every_fact_counts_once_and_fires_once(shape: Shape, failpoint: str, seed: int, tmp_path: Path) -> None:
     """Whatever dies while activity is posted again and again until it is answered for."""
-    rng = random.Random(f"activity/{failpoint}/{seed}")
-    kills = [f"{failpoint}:{rng.randint(1, 6)}"]
+    rng = random.Random(f"activity/{shape}/{failpoint}/{seed}")
+    kills = [f"{failpoint}:{rng.randint(1, 3)}"]  # outcomes are written in batches: so often is sure to come
     if seed % 2:
-        kills.append(f"{rng.choice(_FAILPOINTS[:2])}:{rng.randint(1, 4)}")
+        kills.append(f"{rng.choice(TAKING_IN)}:{rng.randint(1, 4)}")
     facts = _facts(rng)
-    with LedgerReceiver() as receiver, Server(tmp_path, retry_scale=0.002) as server:
-        shop = server.operator.shop()
+
+    def prepare(shop: Shop) -> None:
         made = shop.webhook(receiver.url(_PATH), ["*"])
         receiver.trust(_PATH, made["secret"])
         if failpoint == "after_claim":  # claims happen where a delivery waits in the store: after a failure
@@ -150,8 +152,10 @@ def test_every_fact_counts_once_and_fires_once(failpoint: str, seed: int, tmp_pa
         campaign = {"id": "summer", "name": "Summer", "budget": str(_BUDGET)}
         shop.post("/v1/activity", {"kind": "campaign", "campaign": campaign, "action": "created"})
 
-        drill = _Drill(server, shop, rng)
-        drill.run(facts, kills)
+    with LedgerReceiver() as receiver, Fleet(shape, tmp_path, retry_scale=0.002) as fleet:
+        drill = _Drill(Lives(fleet, kills), rng)
+        shop = drill.start(prepare)
+        drill.run(facts)
         again = drill.post(facts)
 
         # Every fact has one answer, however often it was posted, and was new at most once.
@@ -175,7 +179,7 @@ def test_every_fact_counts_once_and_fires_once(failpoint: str, seed: int, tmp_pa
             arrived.update((arrival.id, arrival.json) for arrival in receiver.arrivals(_PATH) if arrival.ok)
             return len(arrived) >= len(listed)
 
-        until(all_arrived, lambda: f"{len(arrived)} of {len(listed)} events\n{server.log_tail()}", _DONE_WITHIN_S)
+        drill.lives.until(all_arrived, lambda: f"{len(arrived)} of {len(listed)} events", _DONE_WITHIN_S)
         assert set(arrived) == {event["id"] for event in listed}
         assert all(arrival.verified for arrival in receiver.arrivals(_PATH))
         firsts = Counter(

@@ -2,23 +2,29 @@
 
 import asyncio
 import http.client
+import random
 import re
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ServerStarter
+from tests.faults.conftest import drills
+from tests.faults.lives import Lives
 from tests.support.api import Shop
-from tests.support.waiting import until
+from tests.support.cluster import POSTGRES, THREE, Fleet, Shape
 from tocsin.receiver.doubles import TelegramDouble
 
 _EVENTS = 60
 _COUNTED = re.compile(r"([\d,]+) alerts?\b")
 
-# Where it dies, and at which passing.
-_DEATHS = ("after_claim:2", "before_gather:2", "after_gather:1", "after_gather:3", "after_send:3", "before_settle:2")
+# Where it dies, and the last passing that is sure to come.
+_LATEST = {"after_claim": 2, "before_gather": 2, "after_gather": 3, "after_send": 3, "before_settle": 2}
+_DEATHS = tuple(_LATEST)
+
+_TYPES = ("click.created", "fraud.detected")
 
 
 @pytest.fixture
@@ -39,27 +45,40 @@ def chat() -> Iterator[TelegramDouble]:
     loop.close()
 
 
-@pytest.mark.parametrize("death", _DEATHS)
-def test_every_alert_is_told_or_counted_once(death: str, chat: TelegramDouble, start_server: ServerStarter) -> None:
-    """Whatever was under way: each delivery ends once, the digests count their members, and the chat shows all."""
-    server = start_server(retry_scale=0.01)
-    shop = server.operator.shop()
-    webhook = shop.webhook(
-        chat.address,
-        ["click.created", "fraud.detected"],
-        channel="telegram",
-        options={"digest": {"window_s": 2, "max": 1}},
-    )["id"]
-    for type_ in ("click.created", "fraud.detected"):
-        shop.example(type_)
-    server.restart(death)
-    for n in range(_EVENTS):
-        _insist(server, lambda n=n: shop.publish(("click.created", "fraud.detected")[n % 2], f"alert-{n}"))
-    if server.lives == 2:
-        until(lambda: not server.running, "the death that was planned", 20)
-        server.start()
-    until(lambda: _ended(shop, webhook), lambda: f"an end; {_listed(shop, webhook)}", 40)
+# See `drills`.
+_SHORT = {POSTGRES: (), THREE: ("after_gather",)}
 
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.parametrize(("shape", "death", "seed"), drills(metafunc.config, _DEATHS, _SHORT))
+
+
+def test_every_alert_is_told_or_counted_once(
+    shape: Shape, death: str, seed: int, chat: TelegramDouble, tmp_path: Path
+) -> None:
+    """Whatever was under way: each delivery ends once, the digests count their members, and the chat shows all."""
+    rng = random.Random(f"digest/{shape}/{death}/{seed}")
+    with Fleet(shape, tmp_path, retry_scale=0.01) as fleet:
+        lives = Lives(fleet, [f"{death}:{rng.randint(1, _LATEST[death])}"], revive=rng.random() < 0.5)
+        made: dict[str, Any] = {}
+
+        def prepare() -> None:
+            shop = made["shop"] = fleet.operator.shop()
+            options = {"digest": {"window_s": 2, "max": 1}}
+            made["webhook"] = shop.webhook(chat.address, list(_TYPES), channel="telegram", options=options)["id"]
+            for type_ in _TYPES:
+                shop.example(type_)
+
+        lives.start(prepare)
+        shop, webhook = made["shop"], made["webhook"]
+        for n in range(_EVENTS):
+            _insist(lives, lambda n=n: shop.publish(_TYPES[n % 2], f"alert-{n}"))
+        lives.until(lambda: lives.risen, lambda: "the death that was planned", 30)
+        lives.until(lambda: _ended(shop, webhook), lambda: f"an end; {_listed(shop, webhook)}", 60)
+        _check(shop, webhook, chat)
+
+
+def _check(shop: Shop, webhook: str, chat: TelegramDouble) -> None:
     events = [one for one in _listed(shop, webhook) if one["id"].startswith("dlv_")]
     digests = {one["id"]: one for one in _listed(shop, webhook) if one["id"].startswith("dig_")}
     assert len(events) == _EVENTS
@@ -73,19 +92,17 @@ def test_every_alert_is_told_or_counted_once(death: str, chat: TelegramDouble, s
     assert len({one["event_id"] for one in events}) == _EVENTS
 
 
-def _insist(server: Any, ask: Any) -> None:
-    """Publishes until it is accepted; where the server has died, the next one takes it."""
+def _insist(lives: Lives, ask: Callable[[], object]) -> None:
+    """Publishes until it is accepted, by whichever process is there."""
 
     def look() -> bool:
-        if not server.running:
-            server.start()
         try:
             ask()
         except (OSError, http.client.HTTPException):
             return False
         return True
 
-    until(look, "an answer", 30)
+    lives.until(look, lambda: "an answer", 30)
 
 
 def _listed(shop: Shop, webhook: str) -> list[Any]:

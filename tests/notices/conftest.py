@@ -13,6 +13,7 @@ import pytest
 
 from tests.store.world import World
 from tests.support.mail import MailHost
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.mail.door import MailDoor
 from tocsin.engine.mail.mailer import Mailer
 from tocsin.engine.mail.server import MailServer
@@ -28,6 +29,7 @@ HASTY_S = 0.4  # where something hangs
 class Desk:
     mailer: Mailer
     door: MailDoor
+    tenure: Tenure
     account: Account
 
     def __init__(self, folder: Path, url: str) -> None:
@@ -47,14 +49,16 @@ class Desk:
         await self.world.store.close()
 
     def sit(self, **server: Any) -> Mailer:
-        """A mailer as after a start of the server."""
+        """A mailer as after a start of the server, in the process that does what is done once."""
         store = self.world.store
+        self.tenure = Tenure.of_all(1)
         self.door = MailDoor(MailServer(self.url, **{"timeout_s": PATIENT_S, **server}), self.world.clock)
         self.mailer = Mailer(
             door=self.door,
             notices=store.notices,
             accounts=store.accounts,
             webhooks=store.webhooks,
+            tenure=self.tenure,
             clock=self.world.clock,
             id_source=self.world.ids,
             metrics=self.metrics,

@@ -6,8 +6,8 @@ import pytest
 from tests.notices.conftest import Desk
 from tests.support.mail import MailHost
 from tocsin.engine.directory import Directory, seal_secrets
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.health import Caretaker
-from tocsin.engine.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health
 from tocsin.errors import Unavailable
 from tocsin.model import NoticeKind, Webhook, WebhookSecrets, WebhookState
@@ -28,15 +28,30 @@ async def a_webhook(desk: Desk) -> Webhook:
     return await desk.world.store.webhooks.add(webhook, None, desk.world.change())
 
 
+class Here:
+    """Those who act on a change, as far as there are any at a desk."""
+
+    def __init__(self, directory: Directory, desk: Desk) -> None:
+        self._directory = directory
+        self._desk = desk
+
+    def webhook_changed(self, webhook: Webhook) -> None:
+        self._directory.forget(webhook.account_id)
+
+    def notice_written(self) -> None:
+        self._desk.mailer.wake()
+
+
 def caretaker(desk: Desk) -> Caretaker:
     store = desk.world.store
+    directory = Directory(store.snapshots, VAULT)
     return Caretaker(
         journal=store.journal,
         records=store.records,
         webhooks=store.webhooks,
-        directory=Directory(store.snapshots, VAULT),
+        directory=directory,
         outbox=desk.mailer,
-        tell=lambda webhook: None,
+        bell=Here(directory, desk),
         stored=lambda webhook_id, account_id, due_at: None,
         vault=VAULT,
         clock=desk.world.clock,

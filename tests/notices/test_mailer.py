@@ -39,6 +39,20 @@ async def test_a_crash_before_sending_loses_nothing(desk: Desk, host: MailHost):
     assert len(host.mails) == 2
 
 
+async def test_only_who_does_it_now_sends(desk: Desk, host: MailHost):
+    """A process whose lease ran out, or that has given the first shard away, sends nothing, and waits for nothing."""
+    await desk.stopped()
+    desk.tenure.until_s = desk.world.clock.monotonic_s()
+    assert await desk.mailer.send_due() is None
+    desk.tenure.until_s += 10
+    shards, desk.tenure.shards = desk.tenure.shards, frozenset({1})
+    assert await desk.mailer.send_due() is None
+    assert host.mails == []
+    desk.tenure.shards = shards
+    await desk.mailer.send_due()
+    assert len(host.mails) == 1
+
+
 async def test_a_mail_sent_twice_is_the_same_mail(desk: Desk, host: MailHost, monkeypatch: pytest.MonkeyPatch):
     """A crash after the server took it sends it again, byte for byte and so with the same Message-ID."""
     await desk.stopped()

@@ -5,12 +5,14 @@ What the sender reads is measured at the receiver's end: by how much it could wr
 
 import asyncio
 import resource
+import time
 import tracemalloc
+from collections import Counter
 
 import pytest
 
 from tests.sender.wire import RawServer, exchange, open_sender, outcome_of, request_to, run
-from tocsin.model import OutcomeKind
+from tocsin.model import Outcome, OutcomeKind
 
 LINE = b"HTTP/1.1 200 OK\r\n"
 LIMIT = 16 * 1024
@@ -67,6 +69,40 @@ def test_what_never_ends_is_cut(case):
     assert sum(len(name) + len(value) for name, value in outcome.headers) <= LIMIT
     if kind is not T:
         assert server.connections[0].written < BUFFERS
+
+
+def test_many_that_end_at_once_leave_others_their_turns():
+    """What follows from each takes a while; between some of them and the next the event loop goes on."""
+    turns: list[int] = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        turn = 0
+
+        def count() -> None:
+            nonlocal turn
+            turn += 1
+            if len(turns) < 100:
+                loop.call_soon(count)
+
+        def done(outcome: Outcome) -> None:
+            assert outcome.kind is T
+            turns.append(turn)
+            time.sleep(0.001)
+            if len(turns) == 100:
+                ended.set()
+
+        ended = asyncio.Event()
+        async with open_sender() as sender:
+            for _ in range(100):
+                sender.send(request_to(server.url, timeout_s=0.5), done)
+            await asyncio.sleep(0.4)
+            count()
+            await ended.wait()
+
+    with RawServer(lambda connection: connection.wait(30)) as server:
+        run(main())
+    assert max(Counter(turns).values()) <= 32
 
 
 def test_memory_stays_flat_under_floods():

@@ -6,7 +6,7 @@ from tests.store.world import ALL, World
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import DeliveryState, Outcome, OutcomeKind, Trigger, WebhookId
-from tocsin.store.port import Accepted, DeliveryFilter, LaneFacts
+from tocsin.store.port import Accepted, DeliveryFilter, InHands, LaneFacts
 
 
 async def test_claims_take_what_is_due_oldest_first(world: World):
@@ -33,6 +33,39 @@ async def test_claims_take_what_is_due_oldest_first(world: World):
     assert [one.id for one in answer.claimed] == ids[4:]
     assert answer.next_due == {webhook.id: None}
     assert [await world.state(account, id_) for id_ in ids] == [DeliveryState.SENDING] * 5
+
+
+async def test_an_outcome_that_comes_again_counts_once(world: World):
+    """What a commit settled whose answer was lost does not settle the attempt that is under way by now."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    id_ = (await world.accept(account, webhook, claimed=True)).deliveries[0].id
+    first = world.settlement(id_, DeliveryState.RETRYING)
+    await world.settle(first)
+    claims = await world.store.journal.claim([(webhook.id, 1)], Millis(world.now + 60_000), world.epoch)
+    (again,) = claims.claimed
+    await world.settle(first)
+    assert await world.state(account, id_) is DeliveryState.SENDING
+    await world.settle(world.settlement(id_, n=again.attempts + 1))
+    assert await world.state(account, id_) is DeliveryState.SUCCEEDED
+    assert [attempt.n for attempt in await world.store.records.attempts(account.id, id_)] == [1, 2]
+
+
+async def test_what_is_claimed_is_known_to_the_store(world: World):
+    """A process can ask for all that it has claimed, whether or not it ever heard of it."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    claimed = (await world.accept(account, webhook, claimed=True)).deliveries[0].id
+    waiting = (await world.accept(account, webhook)).deliveries[0].id
+    journal = world.store.journal
+    assert await journal.claimed(world.epoch) == [
+        InHands(id=claimed, webhook_id=webhook.id, account_id=account.id),
+    ]
+    await journal.claim([(webhook.id, 1)], world.now, world.epoch)
+    assert {one.id for one in await journal.claimed(world.epoch)} == {claimed, waiting}
+    await journal.release([claimed], world.epoch)
+    await world.settle(world.settlement(waiting))
+    assert await journal.claimed(world.epoch) == []
 
 
 async def test_claims_answer_each_lane_asked_for(world: World):
@@ -108,7 +141,9 @@ async def test_a_settled_delivery_ends_once(world: World):
     await world.settle(world.settlement(id_))
     ended = world.now
     world.clock.advance(3)
-    await world.settle(world.settlement(id_, DeliveryState.FAILED, n=2), world.settlement(world.ids.next()))
+    unknown = world.ids.next()
+    late = world.settlement(id_, DeliveryState.FAILED, n=2), world.settlement(unknown)
+    assert await world.store.journal.settle(late, world.epoch) == [id_, unknown]
     delivery = await world.store.records.delivery(account.id, id_)
     assert delivery is not None
     assert (delivery.state, delivery.attempts, delivery.status_code) == (DeliveryState.SUCCEEDED, 1, 200)
@@ -122,7 +157,8 @@ async def test_a_settlement_given_twice_counts_once(world: World):
     account = await world.account()
     webhook = await world.webhook(account)
     one, other = [(await world.accept(account, webhook, claimed=True)).deliveries[0].id for _ in range(2)]
-    await world.settle(world.settlement(one), world.settlement(one), world.settlement(other))
+    twice = world.settlement(one), world.settlement(one), world.settlement(other)
+    assert not await world.store.journal.settle(twice, world.epoch)
     for id_ in (one, other):
         delivery = await world.store.records.delivery(account.id, id_)
         assert delivery is not None
@@ -398,6 +434,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
         LaneFacts(
             webhook_id=backlog.id,
             account_id=account.id,
+            shard=backlog.shard,
             next_due=first.accepted_at,
             failing_since=None,
             unbroken_since=None,
@@ -406,6 +443,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
         LaneFacts(
             webhook_id=failing.id,
             account_id=account.id,
+            shard=failing.shard,
             next_due=None,
             failing_since=5,
             unbroken_since=5,
@@ -414,6 +452,7 @@ async def test_lanes_tell_of_backlogs_and_streaks(world: World):
         LaneFacts(
             webhook_id=both.id,
             account_id=account.id,
+            shard=both.shard,
             next_due=first.accepted_at,
             failing_since=6,
             unbroken_since=3,

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.store.world import ALL, STORES, World
+from tests.store.world import ALL, STORES, World, joined
 from tocsin.clock import Millis
 from tocsin.ids import made_at_ms
 from tocsin.model import FINAL, TRANSITIONS, WAITING, DeliveryState
@@ -190,7 +190,7 @@ class DeliveryLife(RuleBasedStateMachine):
         if crash:
             self.do(self.world.reopen())
         else:
-            self.world.epoch = self.do(self.world.store.ownership.acquire(self.world.now))
+            self.world.epoch = self.do(joined(self.world.store, self.world.now))
         for one in self.known.values():
             if one.state is SENDING:
                 one.state, one.manual = one.back, False

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.store.gathering import INCIDENT, claimed, digest, fold, folding, opened, summary, window
-from tests.store.world import ALL, World
+from tests.store.world import ALL, World, joined
 from tocsin.clock import Millis
 from tocsin.errors import Conflict, Unavailable
 from tocsin.model import DIGEST_TYPE, DeliveryState
@@ -286,7 +286,7 @@ async def test_a_stale_owner_gathers_nothing(world: World):
     webhook = await world.webhook(account)
     (id_,) = await claimed(world, account, webhook)
     stale = folding(world, account, webhook, Fold(members=(id_,), into=digest(world, 1)))
-    world.epoch = await world.store.ownership.acquire(world.now)
+    world.epoch = await joined(world.store, world.now)
     with pytest.raises(Unavailable) as refused:
         await world.store.digests.gather([stale], world.epoch - 1)
     assert refused.value.code == "not_owner"

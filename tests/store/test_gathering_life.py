@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from tests.store import gatherer
 from tests.store.gatherer import ids_of
-from tests.store.world import ALL, STORES, World
+from tests.store.world import ALL, STORES, World, joined
 from tocsin.model import DIGEST_TYPE, FINAL, DeliveryState
 from tocsin.store.port import Claimed, DeliveryFilter
 
@@ -101,7 +101,7 @@ class Gathering(RuleBasedStateMachine):
         if whole:
             self.do(self.world.reopen())
         else:
-            self.world.epoch = self.do(self.world.store.ownership.acquire(self.world.now))
+            self.world.epoch = self.do(joined(self.world.store, self.world.now))
         self.held, self.sending = [], []
 
     # --- what always holds ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tests.store.world import ALL, World
+from tests.store.world import ALL, World, joined
 from tocsin.errors import Unavailable
 from tocsin.model import DeliveryState
 from tocsin.store.port import (
@@ -206,7 +206,7 @@ async def test_a_former_owner_stores_nothing(world: World):
     event = await world.accept(account, webhook, claimed=True)
     delivery_id = event.deliveries[0].id
     late = await world.new_event(account, webhook)
-    old, world.epoch = world.epoch, await world.store.ownership.acquire(world.now)
+    old, world.epoch = world.epoch, await joined(world.store, world.now)
     assert world.epoch > old
     journal = world.store.journal
     writes = [

@@ -11,11 +11,11 @@ from tocsin.errors import Unavailable
 
 
 async def test_small_facts_are_kept(world: World):
-    """A fact by name is kept over restarts and replaced by a newer one."""
+    """The first fact by a name is kept, over restarts too, and whoever comes later is told it."""
     housekeeping = world.store.housekeeping
     assert await housekeeping.meta("key") is None
-    await housekeeping.set_meta("key", "a")
-    await housekeeping.set_meta("key", "b\x00é")
+    assert await housekeeping.keep_meta("key", "b\x00é") == "b\x00é"
+    assert await housekeeping.keep_meta("key", "another") == "b\x00é"
     await world.reopen()
     assert await world.store.housekeeping.meta("key") == "b\x00é"
 

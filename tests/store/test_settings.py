@@ -1,5 +1,7 @@
 """Accounts, keys, event types and webhooks."""
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 import pytest
 
@@ -149,9 +151,14 @@ async def test_keys_are_found_by_digest_until_and_after_they_are_revoked(world: 
     """A key comes back whole; a revoked one says since when, and is revoked once."""
     account = await world.account()
     key = world.new_key(account, scopes=frozenset({Scope.READ, Scope.PUBLISH}), name="reader")
-    await world.store.keys.add(key, world.change())
+    assert await world.store.keys.add(key, world.change())
     assert await world.store.keys.by_digest(key.digest) == key
     assert await world.store.keys.by_digest(b"unknown") is None
+    again = world.new_key(account, digest=key.digest)
+    audited = await world.store.records.audit(account.id, Page(limit=10))
+    assert not await world.store.keys.add(again, world.change())
+    assert await world.store.keys.by_digest(key.digest) == key
+    assert await world.store.records.audit(account.id, Page(limit=10)) == audited
     at = Millis(world.now + 5)
     assert await world.store.keys.revoke(account.id, key.id, at, world.change())
     assert not await world.store.keys.revoke(account.id, key.id, Millis(at + 1), world.change())
@@ -398,3 +405,28 @@ async def test_every_change_is_in_the_audit_log(world: World):
     assert [entry.account_id for entry in everything] == [account.id, account.id, other.id, account.id]
     page = await world.store.records.audit(account.id, Page(limit=1, before=entries[0].id))
     assert page == entries[1:]
+
+
+async def test_what_other_processes_must_read_again(world: World):
+    """Every change of an account or of what it has names it from then on, where there can be other processes."""
+    accounts = world.store.accounts
+    first, other = await world.account(), await world.account()
+    webhook = await world.webhook(first)
+    event_type = world.event_type()
+    edit = WebhookEdit(state=WebhookState.DISABLED)
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: world.store.webhooks.change(first.id, webhook.id, edit, world.change()),
+        lambda: accounts.change(first, world.change()),
+        lambda: world.store.catalogue.put(first.id, event_type, 10, world.change()),
+        lambda: world.store.catalogue.remove(first.id, event_type.name, world.change()),
+        lambda: world.webhook(first),
+        lambda: world.store.webhooks.remove(first.id, webhook.id, world.change()),
+        lambda: accounts.remove(first.id, world.change()),
+    ]
+    shared = world.store.cluster.shared
+    for step in steps:
+        world.clock.advance(1)
+        assert not await accounts.changed_since(world.now)
+        await step()
+        assert list(await accounts.changed_since(world.now)) == ([first.id] if shared else [])
+    assert set(await accounts.changed_since(first.created_at)) == ({first.id, other.id} if shared else set())

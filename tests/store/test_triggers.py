@@ -291,6 +291,47 @@ async def test_what_cannot_be_stored_fails_alone(world: World, fault: dict[str, 
     assert await world.store.triggers.write([writes[2]], world.epoch) == [Accepted()]
 
 
+async def test_what_is_written_in_a_turn_is_durable_at_once(world: World):
+    """Read and written as outside of one; what another has written before is seen."""
+    account, other = await world.account(), await world.account()
+    await write(world, account, puts={"n": (b"1", None)})
+    async with world.store.triggers.turn([account.id, other.id]) as turn:
+        assert account.id in turn.held
+        ask = TriggerAsk(account_id=account.id, keys=frozenset({"n"}))
+        (found,) = await turn.read([ask], world.now)
+        assert found == await read(world, account, "n")
+        assert found is not None
+        one = await new_write(world, account, puts={"n": (b"2", None)}, activities=(new_activity(world),))
+        late = await new_write(world, account, version=found.version + 7)
+        assert await turn.write([one, late], world.epoch) == [Accepted(), Stale()]
+        assert (await read(world, account, "n")).values == {"n": b"2"}
+    await world.reopen()
+    assert (await read(world, account, "n")).values == {"n": b"2"}
+    assert len(await log(world, account)) == 1
+
+
+async def test_a_turn_in_which_nothing_was_written_leaves_nothing(world: World):
+    """Whether it ends or fails; an account that nothing was ever remembered of can have one."""
+    account = await world.account()
+    async with world.store.triggers.turn([account.id]):
+        pass
+    with pytest.raises(ZeroDivisionError):
+        async with world.store.triggers.turn([account.id]):
+            raise ZeroDivisionError
+    assert (await read(world, account)).version == 0
+    await write(world, account, puts={"n": (b"1", None)})
+
+
+async def test_a_turn_is_refused_what_its_epoch_may_not(world: World):
+    """A former owner's turn writes nothing."""
+    account = await world.account()
+    async with world.store.triggers.turn([account.id]) as turn:
+        one = await new_write(world, account, puts={"n": (b"1", None)})
+        with pytest.raises(Unavailable):
+            await turn.write([one], world.epoch - 1)
+    assert (await read(world, account, "n")).values == {"n": None}
+
+
 async def test_an_external_id_is_known_from_its_commit_on(world: World):
     """The first activity with an external id is answered, also after a restart; events have names of their own."""
     account, other = await world.account(), await world.account()

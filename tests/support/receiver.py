@@ -13,9 +13,9 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httptools
 import uvloop
@@ -63,11 +63,19 @@ class Arrival:
 Script = Callable[[Arrival], Reply]
 
 
+class Verifier(Protocol):
+    """A secret that knows its signature's form."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> object:
+        """Raises ValueError where the signature does not fit."""
+        ...
+
+
 @dataclass
 class _Path:
     arrivals: list[Arrival] = field(default_factory=list)
     script: Script | None = None
-    secrets: list[Webhook] = field(default_factory=list)
+    secrets: list[Verifier] = field(default_factory=list)
     in_flight: int = 0
     most_at_once: int = 0
 
@@ -129,9 +137,9 @@ class LedgerReceiver:
         left = list(replies)
         self._paths[path].script = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
-    def trust(self, path: str, *secrets: str) -> None:
-        """Verifies what arrives at a path; any one of the secrets may fit."""
-        self._paths[path].secrets = [Webhook(secret) for secret in secrets]
+    def trust(self, path: str, *secrets: str | Verifier) -> None:
+        """Verifies what arrives at a path; any one of the secrets may fit. A bare one is Standard Webhooks'."""
+        self._paths[path].secrets = [Webhook(secret) if isinstance(secret, str) else secret for secret in secrets]
 
     # --- what a test asks ---------------------------------------------------------------------------------------
 
@@ -185,7 +193,7 @@ class LedgerReceiver:
             arrival.answered_at = time.time()
 
 
-def _verify(arrival: Arrival, secrets: list[Webhook]) -> None:
+def _verify(arrival: Arrival, secrets: list[Verifier]) -> None:
     for secret in secrets:
         try:
             secret.verify(arrival.body, arrival.headers)

@@ -1,8 +1,9 @@
 """All of a server but its HTTP, on a clock that stands still: activities in, what became of them out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,8 +15,11 @@ from tocsin.config import Settings
 from tocsin.control.actor import SYSTEM
 from tocsin.control.webhook_bodies import NewWebhook
 from tocsin.engine.activity.activities import NewItem, Taken
+from tocsin.engine.activity.parts import Firing
 from tocsin.model import Account, AccountId, Event, Webhook
+from tocsin.profiles import Profile
 from tocsin.store.port import EventFilter, NewActivity, Page, TriggerAsk
+from tocsin.triggers import firing
 from tocsin.triggers.activity import Activity, Kind
 from tocsin.triggers.firing import Fired
 from tocsin.triggers.occurrences import NAMES, Occurrence
@@ -28,6 +32,7 @@ class House:
     def __init__(self, folder: Path, *, bare: bool = False, **settings: Any) -> None:
         """`bare`: activities are taken as they are, for rules of a test's own."""
         self._bare = bare
+        self._firing: Callable[[Profile], Firing] = firing.load
         self.world = World("sqlite", folder)  # for its ways to fill a store
         self.clock = self.world.clock
         self.settings = Settings(db=f"sqlite:///{folder / 'tocsin.db'}", allow_networks="127.0.0.0/8", **settings)
@@ -41,12 +46,13 @@ class House:
         await self.app.close()
 
     async def open(self) -> None:
-        self.app = await open_app(self.settings, self.clock)
+        with patch.object(firing, "load", self._firing):  # from the first moment on: what is due is done at once
+            self.app = await open_app(self.settings, self.clock)
         await self.app.openings.settled()
         self.world.store = self.app.store
         self.world.ids = self.app.services.id_source
         if self._bare:
-            self.app.activities._complete = _as_it_is
+            self.app.activities._complete = as_it_is
 
     async def reopen(self) -> None:
         await self.app.close()
@@ -59,7 +65,8 @@ class House:
     def fire(self, types: Mapping[str, str]) -> None:
         """From now on occurrences make events of these types, with their facts as data; the others none."""
         plain = Plain(types)
-        self.app.activities._firing = lambda _profile: plain
+        self._firing = lambda _profile: plain
+        self.app.activities.commits._firing = self._firing
 
     async def webhook(self, filter: str | None = None, account_id: AccountId | None = None) -> Webhook:
         """One that takes every event (that passes the filter), at an address where nobody answers."""
@@ -123,7 +130,7 @@ class House:
         return dict(read.timers)
 
 
-def _as_it_is(kind: Kind, raw: dict[str, Any], **more: Any) -> Activity:
+def as_it_is(kind: Kind, raw: dict[str, Any], **more: Any) -> Activity:
     return Activity(kind=kind, data=raw, **more)
 
 

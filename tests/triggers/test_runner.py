@@ -246,7 +246,7 @@ async def test_a_webhook_gets_what_fires_by_its_filter(house: House):
     takes = await house.webhook(filter="data.n == 2")
     await house.taken(item(), item(), item())
     assert [event.matched for event in await house.events()] == [0, 1, 0]
-    assert house.app.dispatcher._lanes[takes.id].reserved == 0
+    assert house.app.dispatcher._holdings[takes.id].reserved == 0
 
 
 async def test_a_change_is_made_in_turn_with_activities_and_fires(house: House):
@@ -329,7 +329,7 @@ async def test_a_batch_that_cannot_be_written_is_told_so_and_counts_nothing(hous
     triggers.write = fails
     (result,) = await house.post(item())
     assert isinstance(result, Unavailable)
-    assert house.app.dispatcher._lanes[hook.id].reserved == 0
+    assert house.app.dispatcher._holdings[hook.id].reserved == 0
     (taken,) = await house.taken(item())
     assert taken.judgement
     assert taken.judgement.score == 1

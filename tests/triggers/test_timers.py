@@ -97,11 +97,11 @@ async def test_timers_are_done_in_the_order_in_which_they_are_due(house: House):
 
 async def test_after_a_downtime_each_missed_one_is_done_once(house: House):
     """One that sets itself anew is done for each time that it missed, with other timers in between in their turn."""
+    house.fire({"alert": "alert.threshold"})
     await _bells(house, daily=1, once=30)
     await house.app.close()
     house.clock.advance(3 * 24 * 3600)
     await house.open()
-    house.fire({"alert": "alert.threshold"})
     await house.app.timers.run_due()
     rung = await _rung(house)
     assert [one for one in rung if one[0] == "bell:daily"] == [("bell:daily", n) for n in (1, 2, 3)]
@@ -191,7 +191,7 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _want(house: House, *occurrences: str) -> None:
     house.fire(dict.fromkeys(occurrences, "alert.threshold"))
-    firing = house.app.activities._firing
+    firing = house.app.activities.commits._firing
     firing(None).wanted = frozenset(occurrences)
     house.app.openings._firing = firing
 

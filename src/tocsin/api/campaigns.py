@@ -306,7 +306,7 @@ def _partner(partner: Partner, zone: ZoneInfo, now: Millis) -> PartnerShown:  # 
 
 
 async def _here(call: Call) -> tuple[ZoneInfo, Millis]:
-    return (await call.services.directory.view(call.account_id)).zone, call.services.clock.now_ms()
+    return (await call.services.directory.fresh(call.account_id)).zone, call.services.clock.now_ms()
 
 
 async def _page(call: Call, known: Any, shown: Any, shape: Any) -> Reply:

@@ -91,6 +91,12 @@ CODES: Mapping[str, Cause] = {
         "No route, or nothing of that id in this account. Another account's things are answered the same way.",
         "Check the address, the id, and that the key belongs to the right account.",
     ),
+    "not_served_here": Cause(
+        404,
+        "The process is a worker",
+        "Of the processes that share a database those with the role worker send, and answer only probes.",
+        "Ask a process whose role is api or all; put only those behind the load balancer.",
+    ),
     "method_not_allowed": Cause(
         405,
         "The method is not allowed here",
@@ -412,9 +418,9 @@ CODES: Mapping[str, Cause] = {
     ),
     "not_owner": Cause(
         503,
-        "Another process has taken over",
-        "This process no longer owns the work that the request is about. Nothing was changed.",
-        "Repeat the request after the time in the header Retry-After.",
+        "The process was taken for dead",
+        "It could not say in time that it lives, so others have taken its work over. Nothing was changed.",
+        "Repeat the request after the time in the header Retry-After: the process comes back by itself.",
     ),
 }
 

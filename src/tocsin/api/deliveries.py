@@ -312,7 +312,7 @@ async def _body(call: Call, event: Event | None, delivery: Delivery) -> bytes | 
     """
     if event is None or delivery.channel != STANDARD or event.source == OWN_SOURCE:
         return None
-    view = await call.services.directory.view(call.account_id)
+    view = await call.services.directory.fresh(call.account_id)
     return body_of(view.account, view.profile, delivery.webhook_id, event)
 
 

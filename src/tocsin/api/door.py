@@ -4,11 +4,12 @@ What costs is done once, ahead: the operation, its decoder, the headers. It take
 and no Idempotency-Key, and leaves every other to the operation that is declared for the path; both answer alike.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 
 from tocsin import ids
 from tocsin.api.bodies import Bodies, Gone
-from tocsin.api.endpoint import PUBLISH_ID, fail
+from tocsin.api.endpoint import PUBLISH_ID, cut_off, fail
 from tocsin.api.operations import Operation, permit
 from tocsin.api.problems import code_of
 from tocsin.api.requests import Asgi, Receive, Scope, Send, authenticate, bearer
@@ -73,7 +74,8 @@ class Door(ABC):
             status, content = await self._take(principal.account_id, body, request_id)
         except Gone:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the publisher gets a problem
+        except (Exception, asyncio.CancelledError) as caught:  # noqa: BLE001 - whatever it is, the publisher gets a problem
+            error = cut_off() if isinstance(caught, asyncio.CancelledError) else caught
             status, headers, content = fail(error, request_id, name)
             if name == PUBLISH_ID:
                 metrics.refused(code_of(error))

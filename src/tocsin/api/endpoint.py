@@ -1,5 +1,6 @@
 """Carries out one request to a declared operation, from its head to its answer."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from tocsin.api.requests import Receive, Scope, Send, header
 from tocsin.api.services import Services
 from tocsin.api.surfaces import V1, Surface
 from tocsin.control.actor import Principal
-from tocsin.errors import Malformed, NotFound
+from tocsin.errors import Malformed, NotFound, Unavailable
 from tocsin.model import AccountId
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Endpoint:
             status, headers, body = _render_reply(reply, request_id)
         except Gone:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a problem
+        except (Exception, asyncio.CancelledError) as caught:  # noqa: BLE001 - whatever it is, the client gets a problem
+            error = cut_off() if isinstance(caught, asyncio.CancelledError) else caught
             status, headers, body = fail(error, request_id, name, self._surface)
             if name == PUBLISH_ID:
                 services.metrics.refused(code_of(error))
@@ -110,17 +112,22 @@ class Endpoint:
 class NotRouted:
     """What no operation answers: said in the form of the surface that the address lies in."""
 
-    def __init__(self, services: Services, surfaces: Sequence[Surface]) -> None:
+    def __init__(self, services: Services, surfaces: Sequence[Surface], error: NotFound) -> None:
         self._services = services
         self._surfaces = surfaces
+        self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
         request_id = ids.show("req_", self._services.id_source.next())
-        error = NotFound("there is no such address; /docs describes those there are")
         surface = next((one for one in self._surfaces if one.covers(scope["path"])), V1)
-        status, headers, body = fail(error, request_id, UNKNOWN, surface)
+        status, headers, body = fail(self._error, request_id, UNKNOWN, surface)
         self._services.metrics.answered(UNKNOWN, status)
         await answer(send, status, headers, body)
+
+
+def cut_off() -> Unavailable:
+    """What is told where a process ends in the middle of a request, which its server then cancels."""
+    return Unavailable("the server has stopped; it is unknown what became of this request", code="commit_unknown")
 
 
 def fail(error: Exception, request_id: str, name: str, surface: Surface = V1) -> tuple[int, RawHeaders, bytes]:
@@ -153,7 +160,7 @@ async def _account(
             raise Malformed("name the account in the header Tocsin-Account: acc_…", code="account_required")
         return None
     if principal.account_id is None:
-        await services.directory.view(account_id)  # an operator can name an account that is not there
+        await services.directory.fresh(account_id)  # an operator can name an account that is not there
     return account_id
 
 

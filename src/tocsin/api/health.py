@@ -8,6 +8,7 @@ import msgspec
 
 from tocsin import __version__
 from tocsin.api.operations import Access, Answer, Call, Reply, operation
+from tocsin.config import Role
 from tocsin.errors import TocsinError, Unavailable
 
 # Longer than any healthy store takes, shorter than a load balancer waits.
@@ -26,6 +27,7 @@ _GAUGES: Mapping[str, str] = {
 class Alive(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
     version: str = __version__
+    role: Role
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +38,11 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     "GET",
     "/healthz",
     access=Access.PUBLIC,
-    answers=(Answer(200, Alive, "It lives", {"status": "ok", "version": __version__}),),
+    answers=(Answer(200, Alive, "It lives", {"status": "ok", "version": __version__, "role": "all"}),),
 )
-async def get_health(call: Call) -> Reply:  # noqa: ARG001 - it asks nothing
+async def get_health(call: Call) -> Reply:
     """Whether the process lives."""
-    return Reply(200, Alive())
+    return Reply(200, Alive(role=call.services.settings.role))
 
 
 @operation(
@@ -48,17 +50,22 @@ async def get_health(call: Call) -> Reply:  # noqa: ARG001 - it asks nothing
     "/readyz",
     access=Access.PUBLIC,
     answers=(Answer(200, Ready, "It can work", {"status": "ready"}),),
-    problems=("store_unavailable",),
+    problems=("store_unavailable", "not_owner"),
 )
 async def get_readiness(call: Call) -> Reply:
-    """Whether it can work: the store is reachable and its schema is this version's."""
+    """Whether it can work: the store is reachable, its schema is this version's, and the process is known there as one
+    of those that work on it.
+    """
+    services = call.services
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
-            ready = await call.services.store.ready()
+            ready = await services.store.ready()
     except (TocsinError, TimeoutError):
         ready = False
     if not ready:
         raise Unavailable("the store is not reachable, or its schema is another version's", code="store_unavailable")
+    if services.tenure.until_s <= services.clock.monotonic_s():
+        raise Unavailable("the process was taken for dead, and is about to come back as a new one", code="not_owner")
     return Reply(200, Ready())
 
 

@@ -3,7 +3,7 @@
 `app.py` builds it, in this order:
 
     keyring = Keyring(store.keys, clock)                    # control/keyring.py
-    control = Control.of(store=…, vault=…, guard=…, resolver=…, directory=…, dispatcher=…, openings=…,
+    control = Control.of(store=…, vault=…, guard=…, resolver=…, directory=…, lane_settings=…, openings=…,
                          keyring=…, clock=…, id_source=…)                       # control/__init__.py
     await control.keys.ensure_operator_key(settings.admin_key)   # the made key where there was none, else None
     services = Services(…)
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from tocsin.control import Control
     from tocsin.engine.activity.activities import Activities
     from tocsin.engine.activity.backtest import Backtests
+    from tocsin.engine.cluster.tenure import Tenure
     from tocsin.engine.directory import Directory
-    from tocsin.engine.dispatcher import Dispatcher
     from tocsin.engine.ingest import Ingest
     from tocsin.engine.manual import Manual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`control` carries vault, guard, resolver, dispatcher and keyring; the API itself never touches them."""
+    """`control` carries vault, guard, resolver, lane settings and keyring; the API itself never touches them."""
 
     settings: Settings
     clock: Clock
@@ -46,7 +46,7 @@ class Services:
     ingest: "Ingest"
     activities: "Activities"
     backtests: "Backtests"
-    dispatcher: "Dispatcher"
     manual: "Manual"  # send_test, retry_now, cancel: what a person asks for
     control: "Control"
+    tenure: "Tenure"
     metrics: Metrics

@@ -86,7 +86,7 @@ async def backtest_webhook(call: Call) -> Reply:
     if patterns is None:
         detail = "name events, or a webhook to take them from"
         raise Invalid("which events?", faults=[Fault("/events", detail)])
-    patterns = check_events(await services.directory.view(call.account_id), tuple(patterns))
+    patterns = check_events(await services.directory.fresh(call.account_id), tuple(patterns))
     now = Millis(services.clock.now_ms() + 1)  # with what was accepted in this very millisecond
     found = await services.backtests.filter(
         call.account_id,

@@ -6,6 +6,7 @@ import msgspec
 
 from tocsin.channels.message import Message
 from tocsin.model import Outcome, Request
+from tocsin.shards import shard_of
 
 
 class PaceRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,8 @@ class PaceRule(msgspec.Struct, frozen=True, kw_only=True):
 class ChatAddress(msgspec.Struct, frozen=True, kw_only=True):
     """A chat's address, taken apart by its channel.
 
-    `shown` is `url` with its credentials masked; `dial` what the outbound guard has to judge, None for mail.
+    `shown` is `url` with its credentials masked; `dial` what the outbound guard has to judge, None for mail. Who shares
+    any of `paces` shares the first one (but for what a service asks of one sender's machine).
 
     `webhook` and `leave` are the engine's to set: whose address it is ("wh_…"), and a page where whoever reads there
     can put an end to it.
@@ -36,6 +38,11 @@ class ChatAddress(msgspec.Struct, frozen=True, kw_only=True):
     paces: tuple[PaceRule, ...] = ()
     webhook: str = ""
     leave: str | None = None
+
+    @property
+    def shard(self) -> int | None:
+        """Where all webhooks stand that share its first pace, and so any; None: it shares none."""
+        return shard_of(self.paces[0].key.encode()) if self.paces else None
 
 
 # --- what a service's answer means --------------------------------------------------------------------------------

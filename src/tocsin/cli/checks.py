@@ -3,58 +3,40 @@
 import asyncio
 import ctypes
 import errno
-import os
 import resource
-import shutil
 import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Literal
 
 import certifi
 import httpx
 import msgspec
 
-from tocsin import app, ids, profiles
+from tocsin import ids, installation, profiles
+from tocsin.cli import check_database
+from tocsin.cli.findings import FAIL, OK, WARN, Finding
 from tocsin.config import Settings
 from tocsin.engine.mail.server import MailServer, MailTrouble
 from tocsin.engine.sending.resolver import ResolveFailed, Resolver
 from tocsin.errors import Misconfigured
-from tocsin.security.vault import KEY_BYTES
-
-OK: Literal["ok"] = "ok"
-WARN: Literal["warn"] = "warn"
-FAIL: Literal["fail"] = "fail"
 
 # Variables that are no settings of the server: the command line's, and the drills'.
 _OTHER_VARIABLES = frozenset(
     {"TOCSIN_ACCOUNT", "TOCSIN_FAILPOINT", "TOCSIN_KEY", "TOCSIN_URL", "TOCSIN_WEBHOOK_SECRET"}
 )
-_LITTLE_SPACE = 1 << 30
-_NO_SPACE = 100 << 20
 _FEW_FILES = 4_096  # a server under load has a thousand connections to receivers and as many from publishers
 _ADJTIMEX_ERROR = 5  # adjtimex(2): TIME_ERROR, the clock is not synchronised
 _TIMEX_BYTES = 512  # struct timex has 208; its first field, the modes, stays 0: nothing is changed
 _A_NAME = "example.com"  # reserved for such uses (RFC 2606), and resolvable wherever the world is
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """`mend` empty: nothing is to be done."""
-
-    state: Literal["ok", "warn", "fail"]
-    subject: str
-    detail: str
-    mend: str = ""
-
-
 def look(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """All checks, one after the other."""
     yield from _settings(settings, environ)
     yield _dialects(settings)
-    yield from _database(settings)
+    yield from check_database.look(settings)
     yield _clock()
     yield _names(settings)
     yield from _guard(settings)
@@ -84,9 +66,7 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findin
             f"TOCSIN_CUE_TRUST_USER_ID: what connects from {settings.trusted_proxies} can be any account of cue",
             "make sure that only your gateway is in there",
         )
-    if settings.role != "all":
-        yield Finding(FAIL, "settings", f"TOCSIN_ROLE={settings.role}: one process does everything", "unset it")
-    if not unknown and settings.retry_scale == 1 and settings.role == "all" and not settings.cue_trust_user_id:
+    if not unknown and settings.retry_scale == 1 and not settings.cue_trust_user_id:
         yield Finding(OK, "settings", "understood")
 
 
@@ -97,93 +77,6 @@ def _dialects(settings: Settings) -> Finding:
         profiles.also_from(None)
         return Finding(FAIL, "profiles", error.detail, "mend that file, or TOCSIN_PROFILES")
     return Finding(OK, "profiles", ", ".join(profiles.names()))
-
-
-def _database(settings: Settings) -> Iterator[Finding]:
-    try:
-        url = settings.postgres_url()
-        path = None if url is not None else settings.sqlite_path()
-    except Misconfigured as error:
-        yield Finding(FAIL, "database", error.detail)
-        return
-    if path is None:
-        key, key_finding = _given_key(settings)
-        yield from _contents(settings, settings.db_shown, key, key_finding)
-        return
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        yield Finding(FAIL, "database", f"{folder} is not there", f"mkdir -p {folder}")
-        return
-    unwritable = [one for one in (folder, path) if one.exists() and not os.access(one, os.W_OK)]
-    if unwritable:
-        yield Finding(FAIL, "database", f"{unwritable[0]} cannot be written", "change its owner or its mode")
-    free = shutil.disk_usage(folder).free
-    if free < _LITTLE_SPACE:
-        state = FAIL if free < _NO_SPACE else WARN
-        yield Finding(state, "database", f"{free >> 20} MiB are left on its disk", "make space, or move the file")
-    key, key_finding = _key(settings, path)
-    yield from _contents(settings, str(path), key, key_finding)
-
-
-def _contents(settings: Settings, shown: str, key: bytes | None, key_finding: Finding) -> Iterator[Finding]:
-    try:
-        found = asyncio.run(app.examine(settings, key))
-    except Misconfigured as error:
-        yield Finding(FAIL, "database", error.detail)
-        return
-    if found.schema is None:
-        yield Finding(OK, "database", f"{shown} will be made at the first start")
-    elif found.schema.found != found.schema.newest:
-        detail = f"{shown} has schema {found.schema.found}; this program's is {found.schema.newest}"
-        yield Finding(WARN, "database", detail, "run: tocsin migrate (a start of the server does it too)")
-    elif found.faults:
-        detail = f"{shown} is damaged: {'; '.join(found.faults[:3])}"
-        yield Finding(FAIL, "database", detail, "stop the server and restore a backup")
-    else:
-        yield Finding(OK, "database", f"{shown} is whole, its schema is {found.schema.found}")
-    for name, accounts in found.profiles_missing.items():
-        detail = f"{accounts} of its accounts have the profile {name}, which is not there: their deliveries wait"
-        yield Finding(FAIL, "database", detail, f"give the folder that {name} is in as TOCSIN_PROFILES")
-    if found.key_fits is False:
-        yield Finding(
-            FAIL,
-            "key of the secrets",
-            "it is not the one that the database's secrets are encrypted with",
-            "bring back the .key file beside the database, or the right TOCSIN_SECRET_KEY",
-        )
-    else:
-        yield key_finding
-
-
-def _given_key(settings: Settings) -> tuple[bytes | None, Finding]:
-    subject = "key of the secrets"
-    try:
-        given = settings.vault_key()
-    except Misconfigured as error:
-        return None, Finding(FAIL, subject, error.detail)
-    if given is not None:
-        return given, Finding(OK, subject, "TOCSIN_SECRET_KEY is given")
-    return None, Finding(
-        FAIL, subject, "TOCSIN_SECRET_KEY is not set; PostgreSQL needs it", "make one with: openssl rand -base64 32"
-    )
-
-
-def _key(settings: Settings, database: Path) -> tuple[bytes | None, Finding]:
-    subject = "key of the secrets"
-    if settings.vault_key() is not None:
-        return _given_key(settings)
-    path = database.with_name(f"{database.name}.key")
-    if not path.exists():
-        return None, Finding(OK, subject, f"{path} will be made at the first start", "keep a copy of it then")
-    try:
-        key = path.read_bytes()
-    except OSError as error:
-        return None, Finding(FAIL, subject, f"{path} cannot be read: {error.strerror}", "change its owner")
-    if path.stat().st_mode & 0o077:
-        return key, Finding(FAIL, subject, f"{path} can be read by others", f"chmod 600 {path}")
-    if len(key) != KEY_BYTES:
-        return None, Finding(FAIL, subject, f"{path} does not hold {KEY_BYTES} bytes", "bring the right one back")
-    return key, Finding(OK, subject, f"{path} fits and is readable by its owner only", "keep a copy of it elsewhere")
 
 
 def _clock() -> Finding:
@@ -263,15 +156,14 @@ def _port(settings: Settings) -> Finding:
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     try:
         ready = httpx.get(f"{address}/readyz", timeout=3, trust_env=False)
-        description = httpx.get(f"{address}/openapi.json", timeout=3, trust_env=False)
-        ours = "tocsin" in description.json()["info"]["title"].lower()
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        ours = False
-    if not ours:
+        role = str(httpx.get(f"{address}/healthz", timeout=3, trust_env=False).json()["role"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        role = None
+    if role is None:
         return Finding(FAIL, "port", f"{where} is taken by another program", "stop it, or change TOCSIN_PORT")
     if ready.status_code != 200:
         return Finding(FAIL, "port", f"the Tocsin at {where} is not ready: {ready.text[:200]}", "look at its log")
-    return Finding(OK, "port", f"a Tocsin serves {where}, and is ready")
+    return Finding(OK, "port", f"a Tocsin (role {role}) serves {where}, and is ready")
 
 
 def _trust_anchors(settings: Settings) -> Finding:
@@ -292,7 +184,7 @@ def _mail(settings: Settings) -> Finding:
         return connection.how
 
     try:
-        server = app.mail_server(settings)
+        server = installation.mail_server(settings)
         if server is None:
             return Finding(
                 WARN,

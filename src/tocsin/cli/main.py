@@ -27,10 +27,18 @@ _HELP = (
 )
 
 _SERVE = (
-    "Run the server: API and dispatcher in one process.\n\n"
+    "Run the server: API and sending in one process, or one of several that share a PostgreSQL database (--role).\n\n"
     "It says its address and, at its very first start, the operator's key. Every setting is a flag, a variable "
     "(--allow-http is TOCSIN_ALLOW_HTTP) or a key of tocsin.toml (allow_http), the first of these being the strongest; "
     "TOCSIN_ADMIN_KEY and TOCSIN_SECRET_KEY are no flags, since other users of the machine see those."
+)
+
+_MIGRATE = (
+    "Bring the database's schema up to date, or move to another database.\n\n"
+    "A server brings the schema up to date itself when it starts. With --from everything is moved from an SQLite file "
+    "to an empty PostgreSQL database, most of it while the server goes on. Run it again whenever it was interrupted: "
+    "it goes on where it was. The last part needs the server stopped; then all is counted and compared before a server "
+    "can start on the new database."
 )
 
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
@@ -59,7 +67,7 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("alerts", "alerts:app", _MANAGE, "A metric that passes a threshold."),
     ("profiles", "profiles:app", _OPERATE, "The dialects that accounts can speak."),
     ("doctor", "doctor:doctor", _OPERATE, "Check a set-up, and say how to mend it."),
-    ("migrate", "migrate:migrate", _OPERATE, "Show or bring up to date the database's schema."),
+    ("migrate", "migrate:migrate", _OPERATE, _MIGRATE),
     ("openapi", "openapi:openapi", _OPERATE, "Print the API's description."),
 )
 

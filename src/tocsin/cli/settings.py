@@ -40,7 +40,7 @@ class SettingFlags:
     role: Annotated[
         Literal["all", "api", "worker"] | None, Parameter(group=_GROUP, negative=(), show_default=False)
     ] = None
-    """What this process does: all; the others are not in this version yet."""
+    """What this process does: all; or, where several share a PostgreSQL database, api or worker."""
 
     public_url: _Text = None
     """Where the server is seen from outside, for links in e-mails."""

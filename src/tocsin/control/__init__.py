@@ -22,8 +22,9 @@ from tocsin.control.visitors import VisitorControl
 from tocsin.control.webhooks import WebhookControl
 from tocsin.engine.activity.activities import Activities
 from tocsin.engine.activity.openings import Openings
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import Directory
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.lane_settings import LaneSettings
 from tocsin.engine.health import Outbox
 from tocsin.engine.sending.resolver import Resolver
 from tocsin.ids import IdSource
@@ -60,7 +61,8 @@ class Control:
         guard: Guard,
         resolver: Resolver,
         directory: Directory,
-        dispatcher: Dispatcher,
+        lane_settings: LaneSettings,
+        bell: Bell,
         openings: Openings,
         activities: Activities,
         keyring: Keyring,
@@ -69,7 +71,7 @@ class Control:
         clock: Clock,
         id_source: IdSource,
     ) -> Self:
-        consent = Consent(outbox, clock)
+        consent = Consent(outbox, bell, clock)
         webhooks = WebhookControl(
             webhooks=store.webhooks,
             records=store.records,
@@ -77,7 +79,8 @@ class Control:
             guard=guard,
             resolver=resolver,
             directory=directory,
-            dispatcher=dispatcher,
+            lane_settings=lane_settings,
+            bell=bell,
             clock=clock,
             id_source=id_source,
             consent=consent,
@@ -89,7 +92,7 @@ class Control:
                 keys=keys,
                 keyring=keyring,
                 directory=directory,
-                dispatcher=dispatcher,
+                bell=bell,
                 openings=openings,
                 clock=clock,
                 id_source=id_source,
@@ -97,7 +100,7 @@ class Control:
             keys=keys,
             postback_tokens=PostbackTokenControl(keys=store.keys, control=keys, keyring=keyring),
             keyring=keyring,
-            event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, clock=clock),
+            event_types=EventTypeControl(catalogue=store.catalogue, directory=directory, bell=bell, clock=clock),
             trade=CampaignControl(activities=activities, triggers=store.triggers, clock=clock),
             visitors=VisitorControl(erasure=store.erasure, clock=clock),
             webhooks=webhooks,

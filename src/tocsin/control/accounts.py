@@ -13,8 +13,8 @@ from tocsin.control.keyring import Keyring
 from tocsin.control.keys import KeyControl
 from tocsin.control.values import Email, ExternalId, Name, check_timezone
 from tocsin.engine.activity.openings import Openings
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import Directory
-from tocsin.engine.dispatcher import Dispatcher
 from tocsin.errors import Fault, Forbidden, Invalid, NotFound
 from tocsin.ids import IdSource
 from tocsin.model import Account, AccountId
@@ -78,7 +78,7 @@ class AccountControl:
         keys: KeyControl,
         keyring: Keyring,
         directory: Directory,
-        dispatcher: Dispatcher,
+        bell: Bell,
         openings: Openings,
         clock: Clock,
         id_source: IdSource,
@@ -87,7 +87,7 @@ class AccountControl:
         self._keys = keys
         self._keyring = keyring
         self._directory = directory
-        self._dispatcher = dispatcher
+        self._bell = bell
         self._openings = openings
         self._clock = clock
         self._id_source = id_source
@@ -167,7 +167,7 @@ class AccountControl:
             msgspec.structs.replace(account, **changed, updated_at=now),
             actor.change(now, "account.changed", ids.show("acc_", account_id), **_shown(changed)),
         )
-        self._directory.forget(account_id)
+        self._bell.account_changed(account_id)
         if "timezone" in changed:
             await self._openings.open(stored)
         return stored
@@ -178,15 +178,15 @@ class AccountControl:
         Raises:
             NotFound: no such account.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         now = self._clock.now_ms()
         change = actor.change(now, "account.removed", ids.show("acc_", account_id), name=view.account.name)
         if not await self._accounts.remove(account_id, change):
             raise NotFound("there is no such account")
-        self._directory.forget(account_id)
+        self._bell.account_changed(account_id)
         await self._keyring.poll()
         for hook in view.webhooks.values():
-            self._dispatcher.webhook_changed(msgspec.structs.replace(hook.webhook, deleted=True))
+            self._bell.webhook_changed(msgspec.structs.replace(hook.webhook, deleted=True))
 
 
 def _check_external_id(external_id: str | None) -> None:

@@ -21,10 +21,11 @@ from tocsin.security.guard import Guard
 
 
 class Address(NamedTuple):
-    """`shown`: without credentials."""
+    """`shown`: without credentials. `shard`: see `WebhookSettings`."""
 
     url: str
     shown: str
+    shard: int | None = None
 
 
 def check_channel(channel: str) -> None:
@@ -57,7 +58,7 @@ async def check_address(guard: Guard, resolver: Resolver, view: AccountView, cha
     address = chat.parse(url)
     if address.dial is not None:
         await checks.check_url(guard, resolver, address.dial, https_only=False)
-    return Address(address.url, address.shown)
+    return Address(address.url, address.shown, address.shard)
 
 
 def _check_whose(channel: str, url: str) -> None:

@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.health import Outbox
 from tocsin.errors import Conflict, Fault, Invalid
 from tocsin.model import AccountId, Notice, NoticeKind, Webhook, WebhookId, WebhookSettings, WebhookState
@@ -23,8 +24,9 @@ _MAX_KNOWN = 4_096
 class Consent:
     """Remembers whom it asked lately, in this process."""
 
-    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, outbox: Outbox, bell: Bell, clock: Clock) -> None:
         self._outbox = outbox
+        self._bell = bell
         self._clock = clock
         self._asked: OrderedDict[AccountId, deque[tuple[Millis, WebhookId]]] = OrderedDict()
 
@@ -58,7 +60,7 @@ class Consent:
         self._asked.move_to_end(notice.account_id)
         if len(self._asked) > _MAX_KNOWN:
             self._asked.popitem(last=False)
-        self._outbox.wake()
+        self._bell.notice_written()
 
 
 class Turn(NamedTuple):

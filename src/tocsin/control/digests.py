@@ -51,7 +51,7 @@ class DigestControl:
 
     async def page(self, grant: Grant) -> DigestPage:
         """Raises `NotFound` where it, or its account, is no longer there."""
-        view = await self._directory.view(grant.account_id)
+        view = await self._directory.fresh(grant.account_id)
         event = await self._records.event(grant.account_id, EventId(grant.subject))
         where = DeliveryFilter(event_id=EventId(grant.subject))
         deliveries, _ = await self._records.deliveries(grant.account_id, where, Page(limit=1))

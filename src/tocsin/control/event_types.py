@@ -8,6 +8,7 @@ import msgspec
 from tocsin.clock import Clock
 from tocsin.control.actor import Actor
 from tocsin.control.values import Prose
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, Rejected
 from tocsin.model import OWN_TYPES, AccountId, EventType
@@ -43,18 +44,19 @@ class EventTypePut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class EventTypeControl:
-    def __init__(self, *, catalogue: Catalogue, directory: Directory, clock: Clock) -> None:
+    def __init__(self, *, catalogue: Catalogue, directory: Directory, bell: Bell, clock: Clock) -> None:
         self._catalogue = catalogue
         self._directory = directory
+        self._bell = bell
         self._clock = clock
 
     async def list(self, account_id: AccountId) -> Sequence[EventType]:
         """By name."""
-        entries = (await self._directory.view(account_id)).entries()
+        entries = (await self._directory.fresh(account_id)).entries()
         return [entries[name].event_type for name in sorted(entries)]
 
     async def get(self, account_id: AccountId, name: str) -> EventType:
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         return entry_of(view, name, missing=NotFound).event_type
 
     async def put(self, actor: Actor, account_id: AccountId, name: str, put: EventTypePut) -> tuple[EventType, bool]:
@@ -64,7 +66,7 @@ class EventTypeControl:
             Invalid: the name, the schema (`schema_invalid`) or the example (`example_invalid`) is at fault.
             Conflict: `catalogue_fixed`, `event_type_reserved` or `event_type_limit`.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         self._check_own(view, name)
         try:
             _check_name.decode(msgspec.json.encode(name))
@@ -91,18 +93,18 @@ class EventTypeControl:
         )
         change = actor.change(self._clock.now_ms(), "event_type.put", name)
         new = await self._catalogue.put(account_id, event_type, MAX_EVENT_TYPES, change)
-        self._directory.forget(account_id)
+        self._bell.account_changed(account_id)
         return event_type, new
 
     async def remove(self, actor: Actor, account_id: AccountId, name: str) -> None:
         """Events of that type are refused from now on; webhooks that name it stay and get nothing of it."""
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         self._check_own(view, name)
         change = actor.change(self._clock.now_ms(), "event_type.removed", name)
         if not await self._catalogue.remove(account_id, name, change):
             entry_of(view, name, missing=NotFound)
             raise NotFound("there is no such event type")
-        self._directory.forget(account_id)
+        self._bell.account_changed(account_id)
 
     def _check_own(self, view: AccountView, name: str) -> None:
         if not view.profile.custom_event_types:

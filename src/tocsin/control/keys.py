@@ -123,7 +123,8 @@ class KeyControl:
             raise Misconfigured("TOCSIN_ADMIN_KEY was revoked; choose another")
         if found is None:
             found = self._row(None, given, name=_FROM_SETTING, scopes=ALL_SCOPES)
-            await self._add(SYSTEM, found)
+            if not await self._add(SYSTEM, found):
+                return  # another process starts just now, with the same setting
         before = None
         while page := await self._keys.list(None, Page(limit=250, before=before)):
             for key in page:
@@ -144,8 +145,8 @@ class KeyControl:
             revoked_at=None,
         )
 
-    async def _add(self, actor: Actor, key: ApiKey) -> None:
+    async def _add(self, actor: Actor, key: ApiKey) -> bool:
         subject = ids.show("key_", key.id)
-        await self._keys.add(
+        return await self._keys.add(
             key, actor.change(key.created_at, "key.created", subject, name=key.name, scopes=sorted(key.scopes))
         )

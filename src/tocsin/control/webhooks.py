@@ -19,8 +19,9 @@ from tocsin.control.actor import Actor
 from tocsin.control.consent import UNCONFIRMED, WAITS, Consent, check_confirmed, turned
 from tocsin.control.event_types import entry_of
 from tocsin.control.webhook_bodies import NewWebhook, Rotation, WebhookPatch, merge_patch
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, Directory, WebhookView, open_secrets, seal_secrets, takes
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.lane_settings import LaneSettings
 from tocsin.engine.filtering.filters import compile_filter
 from tocsin.engine.rendering import masked, message, render, shown_url
 from tocsin.engine.sending.resolver import Resolver
@@ -84,7 +85,8 @@ class WebhookControl:
         guard: Guard,
         resolver: Resolver,
         directory: Directory,
-        dispatcher: Dispatcher,
+        lane_settings: LaneSettings,
+        bell: Bell,
         clock: Clock,
         id_source: IdSource,
         consent: Consent,
@@ -95,7 +97,8 @@ class WebhookControl:
         self._guard = guard
         self._resolver = resolver
         self._directory = directory
-        self._dispatcher = dispatcher
+        self._lane_settings = lane_settings
+        self._bell = bell
         self._clock = clock
         self._id_source = id_source
         self._consent = consent
@@ -135,7 +138,7 @@ class WebhookControl:
             Invalid: `unknown_event_type`.
             Conflict: `body_gone`: the event's body is no longer kept.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         hook = _hook(view, webhook_id)
         now = self._clock.now_ms()
         if event_id is not None:
@@ -161,7 +164,7 @@ class WebhookControl:
             Invalid: any value is at fault; or its channel is e-mail, and no mail server is set up.
             Conflict: `webhook_limit`, `confirmation_paced`.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         profile = view.profile
         channels.check_channel(new.channel)
         channels.check_options(view, new.channel, new.options)
@@ -200,7 +203,7 @@ class WebhookControl:
             status_reason=None if new.enabled else "created disabled",
             status_since=now,
             muted_until=None,
-            settings=replace(settings, url_shown=address.shown),
+            settings=replace(settings, url_shown=address.shown, shard=address.shard),
             sealed=seal_secrets(self._vault, account_id, webhook_id, secrets),
             created_at=now,
             updated_at=now,
@@ -224,7 +227,7 @@ class WebhookControl:
             NotFound: no such webhook.
             Conflict: `changed_meanwhile`, `not_confirmed`, `confirmation_paced`.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         address = None
         if patch.url is not UNSET:
             known = await self.get(account_id, webhook_id)  # none: said before a name is looked up for it
@@ -251,6 +254,7 @@ class WebhookControl:
             settings = replace(
                 settings,
                 url_shown=settings.url_shown if address is None else address.shown,
+                shard=settings.shard if address is None else address.shard,
                 events=events or settings.events,
                 header_names=tuple(headers),
                 options=options,
@@ -287,7 +291,7 @@ class WebhookControl:
             Conflict: `not_confirmed`.
         """
         check_confirmed((await self.get(account_id, webhook_id)).settings)
-        dropped = await self._dispatcher.drop_held(webhook_id) if held == "drop" else 0
+        dropped = await self._lane_settings.drop_held(webhook_id) if held == "drop" else 0
         webhook = await self.edit(
             actor,
             account_id,
@@ -320,7 +324,7 @@ class WebhookControl:
         While the overlap lasts, `standard` signs with both secrets; the other dialects' receivers go on with the one
         that they know.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         profile = view.profile
         secret = rotation.secret
         if secret is not None:
@@ -436,8 +440,7 @@ class WebhookControl:
 
     def tell(self, webhook: Webhook, notice: Notice | None = None) -> None:
         """Whoever sends to it, after a change; and whoever sends the notice that was written with it."""
-        self._directory.forget(webhook.account_id)
-        self._dispatcher.webhook_changed(webhook)
+        self._bell.webhook_changed(webhook)
         if notice is not None:
             self._consent.asked(notice)
 

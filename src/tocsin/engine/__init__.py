@@ -4,6 +4,8 @@ Promises: an event answered is durable with its deliveries; each delivery ends o
 own; memory does not grow with the backlog. Leaves out: who may ask (api), what people configure (control), and how
 rows are kept (store).
 
-    ingest, activity ─▶ routing (filtering) ─▶ departures, fanout ─▶ dispatcher, lanes, claims ─▶ attempts ─▶ settler
-                                                     gathering: chats and mail ─┘      sending, mail ─┘  └─▶ health
+    ingest, activity ─▶ routing (filtering) ─▶ departures, fanout ─▶ dispatching ─▶ settler
+                                                gathering: chats and mail ─┘  │ └─▶ health
+                                                                              └─▶ rendering ─▶ sending, mail
+    cluster: what this process may do
 """

@@ -3,13 +3,13 @@
 What publishers post ready-made (`ingest`) and what triggers fire (`activities`) both leave by here.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from tocsin.clock import Millis
+from tocsin.engine.cluster.bell import Bell
 from tocsin.engine.directory import AccountView, WebhookView
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.routing import match
 from tocsin.ids import IdSource
 from tocsin.model import DeliveryId, EventId
@@ -21,11 +21,9 @@ INLINE_DELIVERIES = 100
 
 
 class Departures:
-    def __init__(
-        self, *, dispatcher: Dispatcher, fan_out_wake: asyncio.Event, id_source: IdSource, metrics: Metrics
-    ) -> None:
+    def __init__(self, *, dispatcher: Dispatcher, bell: Bell, id_source: IdSource, metrics: Metrics) -> None:
         self._dispatcher = dispatcher
-        self._fan_out_wake = fan_out_wake
+        self._bell = bell
         self._id_source = id_source
         self._metrics = metrics
 
@@ -90,7 +88,7 @@ class Departures:
         self._metrics.deliveries_created += len(event.deliveries)
         dispatcher = self._dispatcher
         if event.fan_out:
-            self._fan_out_wake.set()
+            self._bell.job_written()
         for delivery in event.deliveries:
             if delivery.claimed:
                 dispatcher.hand_over(
@@ -105,6 +103,7 @@ class Departures:
                         attempts=0,
                         tries=0,
                         claim_count=1,
+                        config_version=event.config_version,
                     ),
                     now,
                 )

@@ -1,7 +1,8 @@
 """What decides an account's routing, compiled and kept in memory, as fresh as the store.
 
-A view is loaded whole, in one read, and thrown away when its account changes. A view that has gone stale in another
-process is found out by the commit, which compares `config_version`.
+A view is loaded whole, in one read, and thrown away when its account changes. One that another process's change has
+made stale is found out: by the commit of what was decided by it, which compares `config_version`; and by `outdated`,
+which is asked before anything is refused by it, or done for a person.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from tocsin.profiles import names as profile_names
 from tocsin.profiles.schemas import compile_schema
 from tocsin.security.links import Links
 from tocsin.security.vault import Vault
-from tocsin.store.port import Snapshot, Snapshots
+from tocsin.store.port import Accounts, Snapshot, Snapshots
 from tocsin.triggers.settings import TriggerSettings
 
 log = logging.getLogger(__name__)
@@ -138,8 +139,12 @@ def seal_secrets(vault: Vault, account_id: AccountId, webhook_id: WebhookId, sec
 class Directory:
     """The views in use, the least recently used forgotten first."""
 
-    def __init__(self, snapshots: Snapshots, vault: Vault, links: Links | None = None) -> None:
+    def __init__(
+        self, snapshots: Snapshots, vault: Vault, links: Links | None = None, accounts: Accounts | None = None
+    ) -> None:
+        """`accounts`: where other processes change them too."""
         self._snapshots = snapshots
+        self._accounts = accounts
         self._vault = vault
         self._links = links
         self._views: OrderedDict[AccountId, AccountView] = OrderedDict()
@@ -163,6 +168,26 @@ class Directory:
             if self._views.get(account_id) is view:
                 return view
             # It was forgotten while it was being loaded, and may be as the account was before: load again.
+
+    async def fresh(self, account_id: AccountId) -> AccountView:
+        """As `view`, with all that was answered before, by whichever process."""
+        view = self._views.get(account_id)
+        if view is not None:
+            await self.outdated(view)
+        elif self._accounts is not None:
+            self.forget(account_id)  # a load under way may have begun before
+        return await self.view(account_id)
+
+    async def outdated(self, view: AccountView) -> bool:
+        """Whether the account has changed since; then whoever asks next reads it anew."""
+        if self._accounts is None:
+            return False
+        account = await self._accounts.get(view.account.id)
+        if account is not None and account.config_version == view.account.config_version:
+            return False
+        if self._views.get(view.account.id) is view:
+            self.forget(view.account.id)
+        return True
 
     def forget(self, account_id: AccountId) -> None:
         """The account changed: the next one to ask reads it anew, also where a load is under way."""

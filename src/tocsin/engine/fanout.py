@@ -5,12 +5,13 @@ transaction, so none is written twice.
 """
 
 import asyncio
+import contextlib
 import logging
 
 import orjson
 
 from tocsin.clock import Clock
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.routing import explain
 from tocsin.errors import TocsinError
 from tocsin.ids import IdSource
@@ -22,11 +23,11 @@ log = logging.getLogger(__name__)
 
 _PIECE = 500  # deliveries a transaction: some milliseconds, so that other commits are not kept waiting
 _JOBS = 20
-_LOOK_AGAIN_S = 5.0  # after the store did not answer
+_LOOK_S = 5.0  # at the latest: jobs of other processes, and after the store did not answer
 
 
 class FanOut:
-    """Works the jobs off, oldest first, while the server runs."""
+    """Works the jobs off, oldest first."""
 
     def __init__(
         self,
@@ -35,7 +36,6 @@ class FanOut:
         records: Records,
         webhooks: Webhooks,
         dispatcher: Dispatcher,
-        wake: asyncio.Event,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -44,7 +44,7 @@ class FanOut:
         self._records = records
         self._webhooks = webhooks
         self._dispatcher = dispatcher
-        self._wake = wake
+        self._wake = asyncio.Event()
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
@@ -54,6 +54,10 @@ class FanOut:
         self._wake.set()  # a job may have been left by the process before
         self._task = asyncio.create_task(self._run(), name="fan-out")
 
+    def wake(self) -> None:
+        """A job was written."""
+        self._wake.set()
+
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -61,7 +65,9 @@ class FanOut:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 while jobs := await self._journal.fan_out_jobs(_JOBS):
@@ -69,12 +75,13 @@ class FanOut:
                         await self._work_off(job)
             except TocsinError as error:
                 log.warning("fan_out_waits", extra={"reason": error.detail})
-                await asyncio.sleep(_LOOK_AGAIN_S)
+                await asyncio.sleep(_LOOK_S)
                 self._wake.set()
 
     async def _work_off(self, job: FanOutJob) -> None:
         event = await self._records.event(job.account_id, job.event_id)
         webhooks = await self._webhooks.as_of(job.account_id, job.config_version)
+        shards = {webhook.id: webhook.shard for webhook in webhooks}
         matched = []
         if event is not None and event.data is not None:  # None: its account was deleted meanwhile
             verdicts = explain(webhooks, event.type, event.timestamp, orjson.loads(event.data))
@@ -90,6 +97,6 @@ class FanOut:
             await self._journal.fan_out(job, deliveries, after=after, done=not matched, due_at=now)
             self._metrics.deliveries_created += len(deliveries)
             for webhook_id in piece:
-                self._dispatcher.stored(webhook_id, job.account_id, now)
+                self._dispatcher.stored(webhook_id, job.account_id, now, shards[webhook_id])
             if not matched:
                 return

@@ -14,7 +14,7 @@ from tocsin.channels import CHATS
 from tocsin.clock import Clock, Millis
 from tocsin.engine.announcements import announcement
 from tocsin.engine.directory import Directory, open_secrets, seal_secrets
-from tocsin.engine.lanes import Lane
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.policy import Diagnosis, Health, succeeded_meanwhile
 from tocsin.errors import TocsinError
 from tocsin.ids import IdSource
@@ -33,16 +33,20 @@ class Outbox(Protocol):
         """What to write together with the change; None: nothing."""
         ...
 
-    def wake(self) -> None:
-        """It was written."""
-        ...
+
+class Told(Protocol):
+    """Whoever must act on what was written."""
+
+    def webhook_changed(self, webhook: Webhook) -> None: ...
+
+    def notice_written(self) -> None: ...
 
 
 class Caretaker:
     """Carries out what `policy.diagnose` found.
 
     Args:
-        tell: takes a webhook that was changed to those who send to it.
+        bell: says what was changed.
         stored: says that a delivery waits for a webhook, written together with a change.
     """
 
@@ -54,7 +58,7 @@ class Caretaker:
         webhooks: Webhooks,
         directory: Directory,
         outbox: Outbox,
-        tell: Callable[[Webhook], None],
+        bell: Told,
         stored: Callable[[WebhookId, AccountId, Millis], None],
         vault: Vault,
         clock: Clock,
@@ -66,7 +70,7 @@ class Caretaker:
         self._webhooks = webhooks
         self._directory = directory
         self._outbox = outbox
-        self._tell = tell
+        self._bell = bell
         self._stored = stored
         self._vault = vault
         self._clock = clock
@@ -108,6 +112,10 @@ class Caretaker:
         self._spawn(self._move(webhook, url, reason, then))
 
     async def stop(self) -> None:
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Once all is written down that was begun until now."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _warn(
@@ -119,7 +127,7 @@ class Caretaker:
             lane.warned_at = warned_before  # so that the next failed attempt warns
             raise
         log.warning("webhook_failing", extra={"webhook": ids.show("wh_", lane.webhook_id), "reason": reason})
-        self._outbox.wake()
+        self._bell.notice_written()
 
     async def _fail(self, webhook: Webhook, diagnosis: Diagnosis, last: Attempt, unbroken_since: Millis) -> None:
         earlier = await self._records.attempts(webhook.account_id, last.delivery_id)
@@ -150,11 +158,10 @@ class Caretaker:
         changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change, notice, told)
         if changed is None or (changed.status_since, changed.status_reason) != (at, reason):
             return  # its owner was faster
-        self._directory.forget(webhook.account_id)
-        self._tell(changed)
+        self._bell.webhook_changed(changed)
         self._metrics.disabled(diagnosis.cause)
         log.warning("webhook_stopped", extra={"webhook": change.subject, "state": state, "reason": reason})
-        self._outbox.wake()
+        self._bell.notice_written()
         for delivery in told.deliveries if told is not None else ():
             self._stored(delivery.webhook_id, webhook.account_id, at)
 
@@ -174,7 +181,7 @@ class Caretaker:
         if secrets.url != open_secrets(self._vault, webhook).url:
             return  # its owner has changed it, or another of its attempts has
         address = CHATS[webhook.settings.channel].parse(url)
-        settings = replace(now_is.settings, url_shown=address.shown)
+        settings = replace(now_is.settings, url_shown=address.shown, shard=address.shard)
         change = Change(
             at=self._clock.now_ms(),
             actor="system",
@@ -189,8 +196,7 @@ class Caretaker:
         )
         changed = await self._webhooks.change(webhook.account_id, webhook.id, edit, change)
         if changed is not None:
-            self._directory.forget(webhook.account_id)
-            self._tell(changed)
+            self._bell.webhook_changed(changed)
             log.warning("webhook_moved", extra={"webhook": change.subject, "reason": reason})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

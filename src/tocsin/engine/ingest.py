@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.departures import Departures
 from tocsin.engine.directory import AccountView, Directory
 from tocsin.errors import Conflict, Fault, Invalid, NotFound, TocsinError, Unavailable
@@ -43,6 +44,9 @@ _BATCH_BYTES = 16 << 20
 # Events that may wait for their transaction: beyond it the publisher is told to come again, and memory stays bounded.
 _MAX_WAITING = 20_000
 _MAX_WAITING_BYTES = 256 << 20
+
+# A commit that fails after this long has met a store that hangs; one that refuses, or is not there, says so at once.
+_PATIENCE_S = 1.0
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # CONTRACT §1
 
@@ -79,6 +83,7 @@ class Ingest:
         journal: Journal,
         directory: Directory,
         departures: Departures,
+        tenure: Tenure,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
@@ -87,15 +92,14 @@ class Ingest:
         self._departures = departures
         self._clock = clock
         self._metrics = metrics
-        self._epoch = 0
+        self._tenure = tenure
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = True
 
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
+    def start(self) -> None:
         self._stopping = False
         self._task = asyncio.create_task(self._commit_loop(), name="ingest")
 
@@ -147,7 +151,14 @@ class Ingest:
         happened_at = accepted_at if timestamp is None else timestamp
         for _ in range(_MATCHES):
             view = self._directory.cached(account_id) or await self._directory.view(account_id)
-            waiting = self._prepare(view, type, value, stable, external_id, digest, accepted_at, happened_at, source)
+            try:
+                waiting = self._prepare(
+                    view, type, value, stable, external_id, digest, accepted_at, happened_at, source
+                )
+            except Invalid:
+                if await self._directory.outdated(view):  # the type may have been added in another process
+                    continue
+                raise
             answer = await self._commit(waiting)
             if isinstance(answer, Accepted):
                 event = waiting.event
@@ -234,9 +245,11 @@ class Ingest:
                 batch = self._take()
                 began_s = self._clock.monotonic_s()
                 try:
-                    answers = await self._journal.ingest([one.event for one in batch], self._epoch)
+                    answers = await self._journal.ingest([one.event for one in batch], self._tenure.epoch)
                 except Exception as error:  # noqa: BLE001 - every publisher of the batch is told
                     self._fail(batch, error)
+                    if self._clock.monotonic_s() - began_s > _PATIENCE_S:
+                        self._fail(self._take_all(), _behind(error))
                 else:
                     self._metrics.commit_events.observe(len(batch))
                     self._metrics.commit_duration_s.observe(self._clock.monotonic_s() - began_s)
@@ -248,6 +261,11 @@ class Ingest:
                             # A defect. The event is durable and its delivery is found at the next start; the others
                             # of the batch, and all that come after it, must not wait for that.
                             log.exception("hand_over_failed", extra={"event": show("evt_", one.event.id)})
+
+    def _take_all(self) -> list[_Waiting]:
+        batch, self._waiting_bytes = list(self._waiting), 0
+        self._waiting.clear()
+        return batch
 
     def _take(self) -> list[_Waiting]:
         waiting = self._waiting
@@ -271,6 +289,8 @@ class Ingest:
             self._departures.cancel(one.event)
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
+        if not batch:
+            return
         if not isinstance(error, TocsinError):
             error = Unavailable(f"the store failed: {error}", code="store_unavailable")
         log.warning("commit_failed", extra={"events": len(batch), "reason": str(error)})
@@ -278,6 +298,11 @@ class Ingest:
             self._departures.cancel(one.event)
             if not one.answer.done():
                 one.answer.set_exception(error)
+
+
+def _behind(error: Exception) -> Unavailable:
+    """What those are told whose turn had not come: they would have waited as long again, for the same."""
+    return Unavailable(f"nothing was stored: {error}", code="store_unavailable")
 
 
 def unknown_type(type: str, known: Mapping[str, object]) -> Invalid:

@@ -1,20 +1,24 @@
 """Attempts that a person asks for, a test or a retry: answered with what really happened."""
 
 import asyncio
+import logging
 from functools import partial
 
 import orjson
 
 from tocsin.channels.chat import Moved, Reading, Stopped, Throttled
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.bell import Bell
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.directory import Directory, WebhookView, takes
-from tocsin.engine.dispatcher import Dispatcher
+from tocsin.engine.dispatching.dispatcher import Dispatcher
 from tocsin.engine.health import Caretaker
 from tocsin.engine.readings import heed, understand
 from tocsin.engine.rendering import kept_body, masked, render
 from tocsin.engine.sending.doors import Door
-from tocsin.errors import Conflict, Invalid, NotFound
-from tocsin.ids import IdSource
+from tocsin.engine.settler import Settler
+from tocsin.errors import Conflict, Invalid, NotFound, Unavailable
+from tocsin.ids import IdSource, show
 from tocsin.model import (
     AccountId,
     Attempt,
@@ -31,6 +35,8 @@ from tocsin.profiles.jsjson import stabilise
 from tocsin.store.port import Claimed, Journal, Records, Settlement
 from tocsin.telemetry import Metrics
 
+log = logging.getLogger(__name__)
+
 TEST_HEADER = ("Tocsin-Test", "true")
 
 
@@ -44,8 +50,11 @@ class Manual:
         records: Records,
         directory: Directory,
         dispatcher: Dispatcher,
+        settler: Settler,
+        bell: Bell,
         caretaker: Caretaker,
         sender: Door,
+        tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -54,19 +63,20 @@ class Manual:
         self._records = records
         self._directory = directory
         self._dispatcher = dispatcher
+        self._settler = settler
+        self._bell = bell
         self._caretaker = caretaker
         self._sender = sender
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
-        self._epoch = 0
+        self._tenure = tenure
         self._under_way: set[asyncio.Task[Attempt]] = set()
 
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    async def stop(self) -> None:
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+    async def stop(self, timeout_s: float) -> None:
+        """Waits for the retries that are under way."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=timeout_s)
 
     def example_request(self, hook: WebhookView, type: str, example: bytes) -> Request:
         """The request that a test of that type sends, but for the header that marks it."""
@@ -82,7 +92,7 @@ class Manual:
             Invalid: no such event type.
             Conflict: `not_confirmed`: whoever reads at its address has not agreed yet.
         """
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         hook = view.webhooks.get(webhook_id)
         if hook is None:
             raise NotFound("there is no such webhook")
@@ -112,20 +122,23 @@ class Manual:
         delivery = await self._records.delivery(account_id, delivery_id)
         if delivery is None:
             raise NotFound("there is no such delivery")
-        view = await self._directory.view(account_id)
+        view = await self._directory.fresh(account_id)
         hook = view.webhooks.get(delivery.webhook_id)
         if hook is None:
             raise Conflict("its webhook was deleted", code="webhook_gone")
         if hook.webhook.state is not WebhookState.ACTIVE:
             raise Conflict(f"its webhook is {hook.webhook.state}: enable it first", code="webhook_disabled")
-        claimed = await self._journal.claim_one(account_id, delivery_id, self._clock.now_ms(), self._epoch)
+        epoch = self._tenure.epoch
+        claimed = await self._journal.claim_one(account_id, delivery_id, self._clock.now_ms(), epoch)
         if claimed is None:
             raise NotFound("there is no such delivery")
         if claimed is DeliveryState.SENDING:
             raise Conflict("an attempt is under way; look again when it has ended", code="attempt_under_way")
         if isinstance(claimed, DeliveryState):
             raise Conflict(f"it is {claimed} and its event's body is no longer kept", code="not_retryable")
-        task = asyncio.create_task(self._retry(hook, claimed))
+        self._settler.held.add(claimed.id)
+        task = asyncio.create_task(self._retry(hook, claimed, epoch))
+        task.add_done_callback(lambda _: self._settler.held.discard(delivery_id))  # not settled: it is a stray now
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)  # who asked may go away; the attempt is finished and kept all the same
@@ -146,7 +159,7 @@ class Manual:
             raise Conflict(f"it has already ended as {state}", code="already_ended")
         return state
 
-    async def _retry(self, hook: WebhookView, claimed: Claimed) -> Attempt:
+    async def _retry(self, hook: WebhookView, claimed: Claimed, epoch: int) -> Attempt:
         request = render(
             hook.target,
             event_id=claimed.event_id,
@@ -158,7 +171,7 @@ class Manual:
         attempt = await self._attempt(hook, request, claimed.id, claimed.attempts + 1, Trigger.MANUAL)
         now = self._clock.now_ms()
         if attempt.outcome.ok:
-            self._dispatcher.succeeded(claimed.webhook_id)
+            self._bell.succeeded(hook.webhook)
         settlement = Settlement(
             delivery_id=claimed.id,
             attempt=attempt,
@@ -167,9 +180,15 @@ class Manual:
             tries=claimed.tries,
             settled_at=now,
         )
-        state = await self._journal.settle_manual(settlement, self._epoch)
+        try:
+            state = await self._journal.settle_manual(settlement, epoch)
+        except Unavailable as error:
+            if error.code == "not_owner":
+                self._metrics.outcomes_refused += 1
+                log.warning("outcomes_refused", extra={"outcomes": 1, "deliveries": [show("dlv_", claimed.id)]})
+            raise
         if state in (DeliveryState.PENDING, DeliveryState.RETRYING):
-            self._dispatcher.stored(claimed.webhook_id, claimed.account_id, now)
+            self._dispatcher.stored(claimed.webhook_id, claimed.account_id, now, hook.webhook.shard)
         return attempt
 
     async def _attempt(
@@ -200,9 +219,9 @@ class Manual:
         """
         if hook.target.chat is None:
             return
-        heed(hook.target, reading, self._dispatcher, self._metrics, now)
+        heed(hook.target, reading, self._bell, self._metrics, now)
         if not isinstance(reading, Throttled):
-            self._dispatcher.paces.note(hook.target.chat.address.paces, now)
+            self._bell.sent_by_hand(hook.target.chat.address.paces, now)
         if isinstance(reading, Moved):
             self._caretaker.move(hook.webhook, reading.url, reading.reason)
         elif isinstance(reading, Stopped) and trigger is Trigger.MANUAL:

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from tests.store.gathering import claimed, digest, fold, opened, summary
-from tests.store.world import World
+from tests.store.world import World, joined
 from tests.support.postgres import address, name_of
 from tocsin.model import DeliveryState
 from tocsin.store.port import Accepted, Stale
@@ -45,21 +45,23 @@ async def held_up(connection: Any, call: Coroutine[Any, Any, T]) -> asyncio.Task
 
 
 async def erase(connection: Any, event_id: int) -> None:
-    """As an erasure does it: the deliveries held, the event emptied."""
-    await connection.fetch("SELECT id FROM delivery WHERE event_id = $1 FOR UPDATE", event_id)
+    """As an erasure does it: what has not ended held, the event emptied."""
+    await connection.fetch("SELECT id FROM delivery_live WHERE event_id = $1 FOR UPDATE", event_id)
     await connection.execute("UPDATE event SET data = NULL, visitor_id = NULL WHERE id = $1", event_id)
 
 
-async def test_a_new_owner_waits_for_what_is_being_committed(world: World):
-    """Who becomes the owner gives back what the one before committed at that very moment, too."""
+async def test_a_burial_waits_for_what_is_being_committed(world: World):
+    """Who buries a node gives back what it committed at that very moment, too."""
     account = await world.account()
     webhook = await world.webhook(account)
     event = await world.accept(account, webhook)
     id_ = event.deliveries[0].id
     async with another(world) as former:
-        await former.fetch(statements("owner")["epoch"])
-        await former.execute("UPDATE delivery SET state = 12, prior = 10, claim_count = 1 WHERE id = $1", id_)
-        task = await held_up(former, world.store.ownership.acquire(world.now))
+        await former.fetch(statements("node")["own"], world.epoch)
+        await former.execute(
+            "UPDATE delivery_live SET state = 12, claimed_by = $2, claim_count = 1 WHERE id = $1", id_, world.epoch
+        )
+        task = await held_up(former, joined(world.store, world.now))
         await former.execute("COMMIT")
         assert await task == world.epoch + 1
     assert await world.state(account, id_) is DeliveryState.PENDING
@@ -94,7 +96,7 @@ async def test_what_is_cancelled_meanwhile_is_not_claimed(world: World):
     webhook = await world.webhook(account)
     first, second = [(await world.accept(account, webhook)).deliveries[0].id for _ in range(2)]
     async with another(world) as other:
-        await other.execute("UPDATE delivery SET state = 22 WHERE id = $1", first)
+        await other.execute(statements("delivery")["cancel"], first, account.id, world.now)
         task = await held_up(other, world.claim(webhook))
         await other.execute("COMMIT")
         assert [one.id for one in await task] == [second]

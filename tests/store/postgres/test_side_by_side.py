@@ -126,3 +126,42 @@ async def test_what_is_sent_again_by_hand_is_not_purged_under_way(world: World):
         else:
             assert answer is None
             assert await world.store.records.attempts(account.id, id_) == []
+
+
+async def test_who_does_not_send_a_delivery_cannot_settle_it(world: World):
+    """Of two nodes that live, only the one that claimed a delivery settles it or gives it back; the other's outcome is
+    refused by its id, and leaves no trace.
+    """
+    account = await world.account()
+    webhook = await world.webhook(account)
+    journal = world.store.journal
+    other = await world.store.cluster.join(name="other", sends=True, now=world.now, bury_before=Millis(0))
+    ids = [(await world.accept(account, webhook, claimed=True)).deliveries[0].id for _ in range(3)]
+    late = [world.settlement(ids[0]), world.settlement(ids[1], DeliveryState.RETRYING)]
+    assert await journal.settle(late, other.epoch) == ids[:2]
+    assert await journal.settle_manual(world.settlement(ids[2]), other.epoch) is DeliveryState.SENDING
+    await journal.release(ids, other.epoch)
+    for id_ in ids:
+        assert await world.state(account, id_) is DeliveryState.SENDING
+        assert await world.store.records.attempts(account.id, id_) == []
+    assert await journal.claimed(other.epoch) == []
+    assert [one.id for one in await journal.claimed(world.epoch)] == ids
+    assert not await journal.settle([world.settlement(id_) for id_ in ids], world.epoch)
+    assert await journal.claimed(world.epoch) == []
+
+
+async def test_a_node_that_ends_gives_back_its_own_only(world: World):
+    """What another node is sending goes on; of its own, what had waited waits again and what had ended has ended."""
+    account = await world.account()
+    webhook = await world.webhook(account)
+    journal, cluster = world.store.journal, world.store.cluster
+    other = await cluster.join(name="other", sends=True, now=world.now, bury_before=Millis(0))
+    ended, first, second = [(await world.accept(account, webhook, claimed=True)).deliveries[0].id for _ in range(3)]
+    await world.settle(world.settlement(ended, DeliveryState.FAILED))
+    await journal.release([first], world.epoch)
+    assert [one.id for one in (await journal.claim([(webhook.id, 9)], world.now, other.epoch)).claimed] == [first]
+    assert isinstance(await journal.claim_one(account.id, ended, world.now, other.epoch), Claimed)
+    await cluster.leave(other.epoch)
+    assert await world.state(account, first) is DeliveryState.PENDING
+    assert await world.state(account, second) is DeliveryState.SENDING
+    assert await world.state(account, ended) is DeliveryState.FAILED

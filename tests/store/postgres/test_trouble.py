@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 import asyncpg
 import pytest
@@ -7,8 +8,9 @@ from tests.store.world import STORES, World
 from tests.support.postgres import address, name_of
 from tocsin.errors import Invalid, Misconfigured, TocsinError, Unavailable
 from tocsin.store.port import Accepted, Stale, Unstorable
-from tocsin.store.postgres.database import Address
+from tocsin.store.postgres.database import Address, Pool
 from tocsin.store.postgres.errors import translate
+from tocsin.store.postgres.writer import alone
 
 
 async def cut(world: World) -> None:
@@ -40,22 +42,49 @@ async def test_cut_connections_are_made_anew(world: World):
         assert await world.store.records.event(account.id, one.id) is not None
 
 
-async def test_a_process_is_present_again_after_a_cut(world: World):
-    """What a process runs under a key stays its own when its connections were cut, also in the eyes of others."""
+async def test_a_process_is_present_after_a_cut(world: World):
+    """What a process runs under a key stays its own when its connections were cut, also in the eyes of others, until it
+    is gone.
+    """
     account = await world.account()
     key = (account.id, "POST /v1/webhooks", "k", b"d", world.now, world.now + 1_000)
     assert await world.store.idempotency.begin(*key) is None
     await cut(world)
     assert await world.store.idempotency.begin(*key) is not None
-    await asyncio.sleep(0)  # by now the loop knows that the connection has ended
-    assert await world.store.idempotency.begin(*key) is not None
     other = await STORES["postgres"](world.directory, world.clock)
     try:
         assert await other.idempotency.begin(*key) is not None
-        await world.store.close()
+        await world.store.cluster.leave(world.epoch)
+        assert await world.store.idempotency.begin(*key) is not None
         assert await other.idempotency.begin(*key) is None
     finally:
         await other.close()
+
+
+@pytest.mark.parametrize("cached", [100, 0])
+async def test_the_server_gives_up_first(world: World, cached: int):
+    """Every transaction has limits on the server too, whether its session keeps them or, behind a pooler, it must."""
+    url = f"{address(name_of(world.directory))}&statement_cache_size={cached}"
+    pool = Pool(Address(url))
+    await pool.open()
+    sql = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+    assert tuple(await pool.read(lambda db: db.row(sql))) == ("3s", "8s")
+    assert tuple(await alone(pool, lambda db: db.row(sql))) == ("3s", "8s")
+    await pool.close()
+
+
+async def test_nobody_waits_for_ever(world: World):
+    """What hangs is cut off and told as refused, the connections that lie idle are made anew, and work goes on."""
+    pool = Pool(Address(address(name_of(world.directory))), within_s=0.5)
+    await pool.open()
+    one, two = "SELECT pg_backend_pid()", "SELECT pg_backend_pid(), pg_sleep(0.05)"
+    before = set(await asyncio.gather(*(pool.read(lambda db: db.value(two)) for _ in range(3))))
+    for run in (pool.read, partial(alone, pool)):
+        with pytest.raises(Unavailable) as told:
+            await run(lambda db: db.value("SELECT pg_sleep(30)"))
+        assert told.value.code == "store_unavailable"
+    assert await pool.read(lambda db: db.value(one)) not in before
+    await pool.close()
 
 
 async def test_a_row_at_fault_fails_alone(world: World):
@@ -84,6 +113,7 @@ async def test_a_row_at_fault_fails_alone(world: World):
         (asyncpg.DiskFullError("full"), True, "store_unavailable"),
         (ConnectionResetError("reset"), True, "commit_unknown"),
         (TimeoutError(), True, "commit_unknown"),
+        (asyncpg.DuplicatePreparedStatementError("there"), False, "store_unavailable"),
     ],
 )
 def test_what_the_server_refuses(error: Exception, *, at_commit: bool, code: str):

@@ -24,6 +24,7 @@ THROUGH = {
     ("record", "notices"): "notice USING COVERING INDEX notice_due",  # as many as webhooks were just stopped
     ("notice", "next_due"): "notice USING COVERING INDEX notice_due",  # one step
     ("record", "waiting"): "delivery USING COVERING INDEX delivery_waiting",  # up to a bound
+    ("node", "last_attempt"): "attempt",  # one step, from its end
     ("idempotency", "purge"): "idempotency",  # from the oldest on, up to a limit
 }
 

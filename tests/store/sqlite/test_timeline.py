@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.store.world import ALL, World
+from tests.store.world import ALL, World, joined
 from tocsin.clock import Millis
 from tocsin.store.port import Accepted, DeliveryFilter, Duplicate, EventFilter
 from tocsin.store.sqlite import timeline
@@ -95,7 +95,7 @@ async def restart(world: World, **bounds: int) -> None:
     """Closes the store and opens it with other bounds of what is merged when."""
     await world.store.close()
     world.store = await open_sqlite(world.directory / "tocsin.db", clock=world.clock, recent=Recent(**bounds))
-    world.epoch = await world.store.ownership.acquire(world.now)
+    world.epoch = await joined(world.store, world.now)
 
 
 async def lists(world: World, account) -> tuple[list[int], list[int]]:
@@ -217,7 +217,7 @@ async def test_the_log_of_writes_stays_short(world: World, reading: bool):  # no
     await world.store.close()
     path = world.directory / "tocsin.db"
     world.store = await open_sqlite(path, clock=world.clock, log_pages=100)
-    world.epoch = await world.store.ownership.acquire(world.now)
+    world.epoch = await joined(world.store, world.now)
     checkpoints = world.store._checkpoints
     reader = connect(path, readonly=True, cache_kib=256)
 

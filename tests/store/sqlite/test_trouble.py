@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-from tests.store.world import ALL, World
+from tests.store.world import ALL, World, joined
 from tocsin.clock import Millis
 from tocsin.errors import Conflict, Misconfigured, Unavailable
 from tocsin.store.port import Accepted, EventFilter
@@ -72,7 +72,7 @@ async def test_reading_only_beside_a_server(world: World):
     assert await looking.records.event(account.id, event.id) is not None
     assert await looking.ready()
     with pytest.raises(Unavailable):
-        await looking.ownership.acquire(Millis(0))
+        await joined(looking, Millis(0))
     await looking.close()
     assert await world.ingest(await world.new_event(account)) == [Accepted()]
 

@@ -96,7 +96,7 @@ class Backtests:
 
     async def alert(self, account_id: AccountId, alert: Alert, until: Millis) -> AlertBacktest:
         """As if the alert had been made at its `created_at`. Raises `NotFound`: the account is gone."""
-        zone = (await self._directory.view(account_id)).zone
+        zone = (await self._directory.fresh(account_id)).zone
         async with self._one_at_a_time:
             run = _AlertRun(alert, zone)
             reached, complete = until, True
@@ -121,7 +121,7 @@ class Backtests:
         self, account_id: AccountId, patterns: tuple[str, ...], filter: Filter | None, since: Millis, until: Millis
     ) -> FilterBacktest:
         """Newest first, so that what is cut is the oldest. Raises `NotFound`: the account is gone."""
-        zone = (await self._directory.view(account_id)).zone
+        zone = (await self._directory.fresh(account_id)).zone
         async with self._one_at_a_time:
             sent: dict[str, Counter[str]] = {}
             samples: list[Sample] = []

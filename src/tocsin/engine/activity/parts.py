@@ -69,6 +69,7 @@ class Part:
         self.account_id = account_id
         self.works = works
         self.closed = False  # everyone was told
+        self.refused = 0  # how often somebody else had written meanwhile
         self.missing: frozenset[str] = frozenset()  # what must be read before it can be decided to its end
         self._keys = frozenset(key for work in works for key in work.foreseen()) | frozenset(also)
         self._names = frozenset(
@@ -87,6 +88,7 @@ class Part:
         self.decisions: list[_Decided] = []
         self._named: dict[str, Posted] = {}
         self._booked: list[NewEvent] = []
+        self._writes = False
 
     def begin(self, view: AccountView, firing: Firing) -> None:
         """By the account as it is now."""
@@ -102,14 +104,23 @@ class Part:
             )
         return TriggerAsk(account_id=self.account_id, keys=self.missing)
 
+    @property
+    def version_read(self) -> int | None:
+        """Of the account's state; None: it was not read."""
+        return self._version
+
+    @property
+    def version_left(self) -> int | None:
+        """Once this is durable."""
+        return self._version + 1 if self._version is not None and self._writes and self.closed else self._version
+
     def load(self, read: TriggerRead) -> bool:
-        """False: another process has written meanwhile, so that all must be asked for anew."""
+        """False: somebody else has written meanwhile, so that all must be asked for anew."""
         if self._version is None:
             self._version = read.version
             self._known = read.known
             self._ctx = Context(self._state, self._view.trigger_settings, self._view.zone, self._firing.wanted)
         elif self._version != read.version:
-            self.again()
             return False
         self._keys |= self.missing
         self.missing = frozenset()
@@ -194,6 +205,7 @@ class Part:
             return None
         if self._version is None:
             raise RuntimeError("a part was written that was never read")
+        self._writes = True
         return TriggerWrite(
             account_id=self.account_id,
             version=self._version,

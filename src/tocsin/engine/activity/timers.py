@@ -7,7 +7,7 @@ meanwhile has done all of it or nothing. What fell due while nothing ran is done
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tocsin.clock import Clock, Millis
 from tocsin.engine.activity.activities import Activities
@@ -24,13 +24,11 @@ _AT_A_TIME = 500  # half a batch of activities: publishers are not kept waiting 
 # Looking at the clock costs nothing; so a change of the system's time is noticed soon.
 _LOOK_S = 1.0
 
-# The store is asked so often whether another process has set a timer.
-_ASK_MS = 60_000
+# The store is asked so often whether another process has set a timer, which mostly is heard of before.
+_ASK_MS = 5_000
 
 # A timer whose rule fails, or whose account cannot be served here, is tried again so much later. Others pass it by.
 _POSTPONE_MS = 60_000
-
-_NEVER = Millis(1 << 62)
 
 _Key = tuple[int, str]
 
@@ -47,7 +45,7 @@ class Timers:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._activities.timers_changed = self._changed
+        self._next = Millis(0)  # others may have set some
         self._task = asyncio.create_task(self._loop(), name="timers")
 
     async def stop(self) -> None:
@@ -57,10 +55,10 @@ class Timers:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def _changed(self, timers: Mapping[str, Millis | None]) -> None:
-        first = min((due_at for due_at in timers.values() if due_at is not None), default=_NEVER)
-        if first < self._next:
-            self._next = first
+    def set(self, due_at: Millis) -> None:
+        """A timer was set; it may be the next one."""
+        if due_at < self._next:
+            self._next = due_at
             self._wake.set()
 
     async def _loop(self) -> None:

@@ -67,6 +67,11 @@ class Work(ABC):
     def __init__(self, account_id: AccountId) -> None:
         self.account_id = account_id
 
+    @property
+    def size(self) -> int:
+        """Bytes that it holds while it waits."""
+        return 0
+
     def foreseen(self) -> Iterable[str]:
         """Keys that it will most likely ask for."""
         return ()
@@ -116,7 +121,6 @@ class Posted(Work):
 
     @property
     def size(self) -> int:
-        """Bytes."""
         return len(self._source)
 
     def foreseen(self) -> Iterable[str]:

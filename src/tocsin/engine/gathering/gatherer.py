@@ -17,6 +17,7 @@ from tocsin.channels.options import ChatOptions
 from tocsin.channels.summary import Summary, decode
 from tocsin.clock import Clock, Millis
 from tocsin.engine.directory import AccountView, Directory, WebhookView, takes
+from tocsin.engine.dispatching.lanes import Lane
 from tocsin.engine.gathering.quiet_hours import Quiet, parse
 from tocsin.engine.gathering.sorting import (
     EDIT_MS,
@@ -30,7 +31,6 @@ from tocsin.engine.gathering.sorting import (
     Standing,
     sort,
 )
-from tocsin.engine.lanes import Lane
 from tocsin.errors import Conflict, Unavailable
 from tocsin.ids import IdSource
 from tocsin.model import DIGEST_TYPE, DeliveryId, DeliveryState
@@ -79,10 +79,6 @@ class Gatherer:
         self._id_source = id_source
         self._clock = clock
         self._metrics = metrics
-        self._epoch = 0
-
-    def start(self, epoch: int) -> None:
-        self._epoch = epoch
 
     # --- what was claimed -----------------------------------------------------------------------------------------
 
@@ -143,10 +139,10 @@ class Gatherer:
         counted = await self._count(memory, plan, view.profile)
         sent = self._sent(memory, plan)
         if plan.put_off:
-            await self._journal.release([one.id for one in plan.put_off], self._epoch)
+            await self._journal.release([one.id for one in plan.put_off], lane.epoch)
             put_off.update(one.id for one in plan.put_off)
         failpoints.reach("before_gather")
-        await self._digests.gather([_gathered(lane, memory, plan, now)], self._epoch)
+        await self._digests.gather([_gathered(lane, memory, plan, now)], lane.epoch)
         failpoints.reach("after_gather")
         self._remember(memory, plan)
         self._metrics.deliveries_ended[DeliveryState.DIGESTED] += counted

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from tocsin import failpoints, ids, profiles
 from tocsin.channels.mail_address import SCHEME
 from tocsin.clock import Clock, Millis
+from tocsin.engine.cluster.tenure import Tenure
 from tocsin.engine.mail.confirmations import asks
 from tocsin.engine.mail.door import MailDoor
 from tocsin.engine.mail.notices import compose
@@ -42,7 +43,8 @@ _WAITS_S = (60, 300, 900, 1_800, 3_600)
 _PAUSES_S = (10, 30, 60, 300, 900)
 
 _BATCH = 50
-_LOOK_S = 60.0  # at the latest, so that a change of the system's clock is noticed
+_LOOK_S = 10.0  # at the latest, so that what another process has written, or a change of the clock, is noticed
+_DEFECT_S = 60.0
 _STORE_WAIT_S = 10.0
 _GRACE_S = 2.0  # what a stop leaves the mail under way: most are through in less, and need not be sent twice
 
@@ -62,6 +64,7 @@ class Mailer:
         notices: Notices,
         accounts: Accounts,
         webhooks: Webhooks,
+        tenure: Tenure,
         clock: Clock,
         id_source: IdSource,
         metrics: Metrics,
@@ -72,6 +75,7 @@ class Mailer:
         self._notices = notices
         self._accounts = accounts
         self._webhooks = webhooks
+        self._tenure = tenure
         self._clock = clock
         self._id_source = id_source
         self._metrics = metrics
@@ -86,6 +90,7 @@ class Mailer:
         self._gone: set[NoticeId] = set()  # done with, but the store could not forget them yet
 
     def start(self) -> None:
+        self._stopping = False
         if self._door.server is not None:
             self._task = asyncio.create_task(self._run(), name="mailer")
 
@@ -130,13 +135,13 @@ class Mailer:
                 continue
             except Exception:
                 log.exception("mailer_failed")  # a defect; what is due stays so
-                await self._rest(_LOOK_S)
+                await self._rest(_DEFECT_S)
                 continue
-            await self._rest(_LOOK_S if again_at is None else (again_at - self._clock.now_ms()) / 1000)
+            await self._rest(_LOOK_S if again_at is None else min((again_at - self._clock.now_ms()) / 1000, _LOOK_S))
 
     async def _rest(self, wait_s: float) -> None:
         try:
-            async with asyncio.timeout(max(0.0, min(wait_s, _LOOK_S))):
+            async with asyncio.timeout(max(0.0, wait_s)):
                 await self._written.wait()
         except TimeoutError:
             pass
@@ -148,19 +153,24 @@ class Mailer:
             When there is something to do again; None: when a notice is written.
         """
         server = self._door.server
-        if server is None:
+        if server is None or not self._may:
             return None
         if self._clock.now_ms() < self._paused_until:
             return self._paused_until
         try:
-            while not self._stopping and (batch := await self._notices.due(self._clock.now_ms(), _BATCH)):
+            while self._may and (batch := await self._notices.due(self._clock.now_ms(), _BATCH)):
                 for notice in batch:
-                    if not self._stopping:
+                    if self._may:
                         await self._send(server.sender, notice)
         except MailTrouble as trouble:
             self._pause(str(trouble))
             return self._paused_until
-        return await self._notices.next_due()
+        return await self._notices.next_due() if self._may else None
+
+    @property
+    def _may(self) -> bool:
+        """A process that was frozen must not send what others have sent meanwhile, before it knows of that."""
+        return not self._stopping and self._tenure.leads(self._clock.monotonic_s())
 
     async def _send(self, sender: str, notice: Notice) -> None:
         """Raises `MailTrouble` where the server is not well; a mail that it was not asked to take stays due."""

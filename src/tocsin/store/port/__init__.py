@@ -14,9 +14,10 @@ Errors, from any call: `errors.Unavailable` where the database cannot answer now
 `code="commit_unknown"`, it is unknown whether it was).
 """
 
+from tocsin.store.port.cluster import Cluster, News, Node, Present, Standing
 from tocsin.store.port.digests import DigestKind, Digests, Fold, Gathered, OpenDigest, Window
 from tocsin.store.port.erasure import Erased, Erasure
-from tocsin.store.port.housekeeping import Housekeeping, Purged, SchemaStatus
+from tocsin.store.port.housekeeping import Condition, Housekeeping, Purged, SchemaStatus
 from tocsin.store.port.idempotency import Idempotency, StoredAnswer
 from tocsin.store.port.journal import (
     NOTHING_CLAIMED,
@@ -28,11 +29,11 @@ from tocsin.store.port.journal import (
     Duplicate,
     FanOutJob,
     Ingested,
+    InHands,
     Journal,
     LaneFacts,
     NewDelivery,
     NewEvent,
-    Ownership,
     Settlement,
     Stale,
     Unstorable,
@@ -53,6 +54,7 @@ from tocsin.store.port.settings import (
 )
 from tocsin.store.port.store import Store
 from tocsin.store.port.triggers import (
+    Deciding,
     KnownActivity,
     NewActivity,
     Timer,
@@ -60,6 +62,7 @@ from tocsin.store.port.triggers import (
     TriggerRead,
     Triggers,
     TriggerWrite,
+    Turn,
 )
 
 __all__ = [
@@ -72,7 +75,10 @@ __all__ = [
     "Change",
     "ClaimAnswer",
     "Claimed",
+    "Cluster",
+    "Condition",
     "ContentConflict",
+    "Deciding",
     "DeliveryFilter",
     "DigestKind",
     "Digests",
@@ -85,6 +91,7 @@ __all__ = [
     "Gathered",
     "Housekeeping",
     "Idempotency",
+    "InHands",
     "Ingested",
     "Journal",
     "Keys",
@@ -93,10 +100,12 @@ __all__ = [
     "NewActivity",
     "NewDelivery",
     "NewEvent",
+    "News",
+    "Node",
     "Notices",
     "OpenDigest",
-    "Ownership",
     "Page",
+    "Present",
     "Purged",
     "Records",
     "SchemaStatus",
@@ -104,6 +113,7 @@ __all__ = [
     "Snapshot",
     "Snapshots",
     "Stale",
+    "Standing",
     "Store",
     "StoredAnswer",
     "Timer",
@@ -111,6 +121,7 @@ __all__ = [
     "TriggerRead",
     "TriggerWrite",
     "Triggers",
+    "Turn",
     "Unstorable",
     "WebhookEdit",
     "Webhooks",

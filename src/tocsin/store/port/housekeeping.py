@@ -9,10 +9,20 @@ from tocsin.clock import Millis
 
 
 class SchemaStatus(msgspec.Struct, frozen=True):
-    """`found`: the database's schema, 0 where there is none yet; `newest`: this program's."""
+    """`found`: the database's schema, 0 where there is none yet; `newest`: this program's. A greater one that
+    is answered is one that this program may work with.
+    """
 
     found: int
     newest: int
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """Something about the database's settings, and what to do about it."""
+
+    grave: bool  # what was answered can be lost
+    detail: str
+    mend: str
 
 
 class Purged(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +42,8 @@ class Housekeeping(Protocol):
         self, *, bodies_before: Millis, logs_before: Millis, dedupe_before: Millis, now: Millis, limit: int
     ) -> Purged:
         """Removes up to `limit` rows of each kind that are older; never anything of a delivery that has not ended. What
-        was folded goes after its digest. Windows that ended long ago go too.
+        was folded goes after its digest. Windows that ended long ago go too. A store that has its logs in pieces may
+        keep a large one until all of it is old, and remove it at once then: such rows are counted as it estimates them.
         """
         ...
 
@@ -40,6 +51,12 @@ class Housekeeping(Protocol):
         """What is wrong with the database, for `tocsin doctor`; empty: nothing."""
         ...
 
+    async def conditions(self) -> Sequence[Condition]:
+        """What endangers what is kept, or slows its keeping down, without anything being wrong yet."""
+        ...
+
     async def meta(self, name: str) -> str | None: ...
 
-    async def set_meta(self, name: str, value: str) -> None: ...
+    async def keep_meta(self, name: str, value: str) -> str:
+        """Keeps it where nothing is kept under that name; what is kept there now."""
+        ...

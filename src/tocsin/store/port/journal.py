@@ -1,4 +1,4 @@
-"""Events, deliveries and attempts as they move: the hot path; and who may write."""
+"""Events, deliveries and attempts as they move: the hot path."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,6 +7,7 @@ import msgspec
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId, Attempt, DeliveryId, DeliveryState, EventId, Notice, Trigger, WebhookId
+from tocsin.shards import ALL
 
 
 class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +97,9 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger = Trigger.SCHEDULE
     message: str | None = None  # of a digest that was sent before: the service's name for the message
     revision: int = 0  # of a digest: see `OpenDigest`
+    config_version: int = (
+        0  # by which its event was matched: whoever sends it knows what the account had then, at least
+    )
 
 
 class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,15 +133,24 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     webhook_id: WebhookId
     account_id: AccountId
+    shard: int
     next_due: Millis | None
     failing_since: Millis | None  # start of the run of failed attempts, as it counts since the webhook was enabled
     unbroken_since: Millis | None  # nothing has succeeded since then, whether it was enabled meanwhile or not
     warned_at: Millis | None
 
 
+class InHands(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that is claimed."""
+
+    id: DeliveryId
+    webhook_id: WebhookId
+    account_id: AccountId
+
+
 class Journal(Protocol):
-    """Events, deliveries and attempts as they move. Every write carries the owner's `epoch`; a stale one is refused
-    with `Unavailable(code="not_owner")`, and nothing of it is written.
+    """Events, deliveries and attempts as they move. Every write carries its node's `epoch` (see `Cluster`); one that
+    has ended is refused with `Unavailable(code="not_owner")`, and nothing of it is written.
     """
 
     async def ingest(self, events: Sequence[NewEvent], epoch: int) -> Sequence[Ingested]:
@@ -173,14 +186,29 @@ class Journal(Protocol):
         """
         ...
 
-    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None: ...
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
+        """Writes what became of deliveries, of one that is named twice the first.
+
+        Returns:
+            The deliveries whose outcome was refused, because the owner of `epoch` is not sending them any more: nothing
+            of it was written.
+        """
+        ...
 
     async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
-        """Writes a manual attempt: on `SUCCEEDED` the delivery ends so; otherwise it is put back as it was."""
+        """Writes a manual attempt: on `SUCCEEDED` the delivery ends so; otherwise it is put back as it was. Refused as
+        by `settle`; the state tells.
+        """
         ...
 
     async def release(self, delivery_ids: Sequence[DeliveryId], epoch: int) -> None:
-        """Gives claimed deliveries back unsent: they wait again, with the due time they had."""
+        """Gives claimed deliveries back unsent: they wait again, with the due time they had. Those that the owner of
+        `epoch` is not sending stay as they are.
+        """
+        ...
+
+    async def claimed(self, epoch: int) -> Sequence[InHands]:
+        """All that is claimed under the epoch and neither settled nor given back."""
         ...
 
     async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:
@@ -205,19 +233,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
-        """The lanes with a backlog or a streak, by webhook id beyond `after`: how an owner learns of them."""
-        ...
-
-
-class Ownership(Protocol):
-    """Who owns the shards. One process owns all of SQLite: its file is locked while it runs."""
-
-    async def acquire(self, now: Millis) -> int:
-        """Becomes the owner and gives back, to its waiting state, what the one before had claimed; a manual attempt
-        that was under way leaves its delivery as it was.
-
-        Returns:
-            The epoch that every write must carry.
+    async def lanes(self, after: int, limit: int, shards: frozenset[int] = ALL) -> Sequence[LaneFacts]:
+        """The lanes of these shards with a backlog or a streak, by webhook id beyond `after`: how an owner learns of
+        them. An empty answer means the end; one of fewer than `limit` does not.
         """
         ...

@@ -71,9 +71,17 @@ class Accounts(Protocol):
         """
         ...
 
+    async def changed_since(self, at: Millis) -> Mapping[AccountId, int]:
+        """Accounts that were changed or removed, or whose webhooks or event types were, at that time or later, where
+        other processes may have done it, and their `config_version`: what a process must read again.
+        """
+        ...
+
 
 class Keys(Protocol):
-    async def add(self, key: ApiKey, change: Change) -> None: ...
+    async def add(self, key: ApiKey, change: Change) -> bool:
+        """False: one with that digest is there already, and nothing is written."""
+        ...
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         """Revoked ones too."""

@@ -2,11 +2,12 @@
 
 from typing import Protocol
 
+from tocsin.store.port.cluster import Cluster, News
 from tocsin.store.port.digests import Digests
 from tocsin.store.port.erasure import Erasure
 from tocsin.store.port.housekeeping import Housekeeping
 from tocsin.store.port.idempotency import Idempotency
-from tocsin.store.port.journal import Journal, Ownership
+from tocsin.store.port.journal import Journal
 from tocsin.store.port.notices import Notices
 from tocsin.store.port.records import Records
 from tocsin.store.port.settings import Accounts, Catalogue, Keys, Snapshots, Webhooks
@@ -19,7 +20,9 @@ class Store(Protocol):
     @property
     def journal(self) -> Journal: ...
     @property
-    def ownership(self) -> Ownership: ...
+    def cluster(self) -> Cluster: ...
+    @property
+    def news(self) -> News: ...
     @property
     def accounts(self) -> Accounts: ...
     @property

@@ -6,6 +6,7 @@ events that they fire are one transaction, whoever else is at work.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
@@ -74,7 +75,9 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
     due_at: Millis
 
 
-class Triggers(Protocol):
+class Deciding(Protocol):
+    """What a batch is decided and written by."""
+
     async def read(self, asks: Sequence[TriggerAsk], now: Millis) -> Sequence[TriggerRead | None]:
         """One consistent read for all asks, in order; None: there is no such account (any more)."""
         ...
@@ -82,6 +85,25 @@ class Triggers(Protocol):
     async def write(self, writes: Sequence[TriggerWrite], epoch: int) -> Sequence[Ingested]:
         """Each account's write by itself, all in one transaction: `Accepted`, `Stale` (the trigger version or a
         `config_version`, its own or an event's, is no longer the one), `AccountGone` or `Unstorable`.
+        """
+        ...
+
+
+class Turn(Deciding, Protocol):
+    """As long as it lasts, nobody else writes the state of the accounts that it holds. One `write` ends it."""
+
+    @property
+    def held(self) -> frozenset[AccountId]: ...
+
+
+class Triggers(Deciding, Protocol):
+    def turn(self, account_ids: Sequence[AccountId]) -> AbstractAsyncContextManager[Turn]:
+        """Holds the first of the accounts, waiting for whoever holds it, first come, first served; and those of the
+        others that nobody holds. So whoever waits holds nothing, and nobody waits in a circle. What is not written by
+        the end of the context is not written.
+
+        Raises:
+            Unavailable: on entering.
         """
         ...
 

@@ -6,10 +6,10 @@ import asyncpg
 
 from tocsin.clock import Millis
 from tocsin.errors import Conflict, NotFound
-from tocsin.model import Account, AccountId, ApiKey, KeyId, Scope
+from tocsin.model import Account, AccountId, ApiKey, KeyId
+from tocsin.store.columns import account_of, api_key_of, below, to_json
 from tocsin.store.port import Change, Page
 from tocsin.store.postgres.database import Database, Pool, Row, in_range
-from tocsin.store.postgres.rows import below, from_json, to_json
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 
@@ -32,23 +32,6 @@ async def record(db: Database, account_id: int | None, change: Change) -> None:
     )
 
 
-def account_of(row: Row) -> Account:
-    """From the columns of `account.get`."""
-    id_, name, profile, timezone, external_id, notify_email, settings, config_version, created_at, updated_at = row
-    return Account(
-        id=id_,
-        name=name,
-        profile=profile,
-        timezone=timezone,
-        external_id=external_id,
-        notify_email=notify_email,
-        settings=from_json(settings),
-        config_version=config_version,
-        created_at=created_at,
-        updated_at=updated_at,
-    )
-
-
 async def lock(db: Database, account_id: int) -> bool:
     """Keeps everybody else from changing what the account has, until the end of the transaction; whether it lives.
 
@@ -57,13 +40,13 @@ async def lock(db: Database, account_id: int) -> bool:
     return in_range(account_id) and await db.value(_ACCOUNT["lock"], account_id) is not None
 
 
-async def raise_config(db: Database, account_id: int) -> int:
+async def raise_config(db: Database, account_id: int, at: Millis) -> int:
     """The account's settings changed: its next `config_version`. Locks it as `lock` does.
 
     Raises:
         NotFound: there is no such account (any more).
     """
-    version = await db.value(_ACCOUNT["raise_config"], account_id) if in_range(account_id) else None
+    version = await db.value(_ACCOUNT["raise_config"], account_id, at) if in_range(account_id) else None
     if version is None:
         raise NotFound("there is no such account")
     return int(version)
@@ -149,6 +132,10 @@ class PostgresAccounts:
 
         return await self._writer.together(write, fenced=True)
 
+    async def changed_since(self, at: Millis) -> Mapping[AccountId, int]:
+        rows = await self._pool.read(lambda db: db.rows(_ACCOUNT["changed_since"], at))
+        return {AccountId(id_): version for id_, version in rows}
+
 
 def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:
     """What a caller is told of it; raises what was something else."""
@@ -162,8 +149,8 @@ def _taken(error: asyncpg.UniqueViolationError, account: Account) -> Conflict:
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
-async def _insert_key(db: Database, key: ApiKey) -> None:
-    await db.change(
+async def _insert_key(db: Database, key: ApiKey) -> int:
+    return await db.change(
         _KEY["insert"],
         key.id,
         key.account_id,
@@ -177,38 +164,25 @@ async def _insert_key(db: Database, key: ApiKey) -> None:
     )
 
 
-def _key(row: Row) -> ApiKey:
-    id_, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at = row
-    return ApiKey(
-        id=id_,
-        account_id=account_id,
-        name=name,
-        hint=hint,
-        digest=digest,
-        scopes=frozenset(Scope(scope) for scope in scopes.split()),
-        created_at=created_at,
-        last_used_at=last_used_at,
-        revoked_at=revoked_at,
-    )
-
-
 class PostgresKeys:
     def __init__(self, writer: Writer, pool: Pool) -> None:
         self._writer = writer
         self._pool = pool
 
-    async def add(self, key: ApiKey, change: Change) -> None:
-        async def write(db: WritingDatabase) -> None:
+    async def add(self, key: ApiKey, change: Change) -> bool:
+        async def write(db: WritingDatabase) -> bool:
             if key.account_id is not None and not await lock(db, key.account_id):
                 raise NotFound("there is no such account")
-            await _insert_key(db, key)
+            if not await _insert_key(db, key):
+                return False
             await record(db, key.account_id, change)
+            return True
 
-        await self._writer.alone(write)
+        return await self._writer.alone(write)
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         row = await self._pool.read(lambda db: db.row(_KEY["by_digest"], digest))
-        return None if row is None else _key(row)
+        return None if row is None else api_key_of(row)
 
     async def list(self, account_id: AccountId | None, page: Page) -> Sequence[ApiKey]:
         async def read(db: Database) -> list[Row]:
@@ -216,7 +190,7 @@ class PostgresKeys:
                 return await db.rows(_KEY["list_operators"], below(page), page.limit + 1)
             return await db.rows(_KEY["list"], account_id, below(page), page.limit + 1)
 
-        return [_key(row) for row in await self._pool.read(read)]
+        return [api_key_of(row) for row in await self._pool.read(read)]
 
     async def revoke(self, account_id: AccountId | None, key_id: KeyId, at: Millis, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:

@@ -1,20 +1,21 @@
 """Windows, and digests as they take members: all of one call in a few statements, however many lanes it is about."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tocsin.errors import Conflict
 from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, Delivery, DeliveryId, WebhookId
+from tocsin.store.columns import PENDING, SENDING
 from tocsin.store.port import Claimed, DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
-from tocsin.store.port.digests import NAMED
-from tocsin.store.postgres.database import Database, Pool, columns, in_range
+from tocsin.store.postgres.database import Database, Pool, bounds, columns, in_range
 from tocsin.store.postgres.ingest import config_versions, write_deliveries, write_events
 from tocsin.store.postgres.records import members_of
-from tocsin.store.postgres.rows import PENDING
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
+from tocsin.store.scrubbing import bared
 
+_DELIVERY = statements("delivery")
 _DIGEST = statements("digest")
 
 
@@ -33,7 +34,7 @@ class PostgresDigests:
             await db.own(epoch)
             living = await config_versions(db, {one.account_id for one in gathered})
             for group in _groups([one for one in gathered if one.account_id in living]):
-                await _gather(db, group)
+                await _gather(db, group, epoch)
 
         rows = sum(4 + len(fold.members) for one in gathered for fold in one.folds) + len(gathered)
         await self._writer.together(write, rows=rows, fenced=True)
@@ -100,7 +101,7 @@ class _Named(msgspec.Struct):
         return msgspec.structs.replace(one, summary=bared(one.summary), revision=one.revision + 1)
 
 
-async def _gather(db: Database, gathered: Sequence[Gathered]) -> None:
+async def _gather(db: Database, gathered: Sequence[Gathered], epoch: int) -> None:
     windows = [one.window for one in gathered]
     webhook_ids = [window.webhook_id for window in windows]
     await db.change(
@@ -118,15 +119,29 @@ async def _gather(db: Database, gathered: Sequence[Gathered]) -> None:
                 digest, one.account_id, one.window.webhook_id, takes=digest.delivery_id in takes
             )
     await db.change(_DIGEST["close_others"], webhook_ids, [id_ for id_, one in named.items() if one.takes])
-    await _fold(db, gathered, named)
-    known = {id_: (revision, ended) for id_, revision, ended in await db.rows(_DIGEST["stored"], list(named))}
+    await _fold(db, gathered, named, epoch)
+    known = await _stored(db, named)
     if any(ended or revision != named[id_].digest.revision for id_, (revision, ended) in known.items()):
         raise Conflict("the digest was changed meanwhile; read it again", code="changed_meanwhile")
     await _change(db, [one for id_, one in named.items() if id_ in known])
     await _make(db, [one for id_, one in named.items() if id_ not in known])
 
 
-async def _fold(db: Database, gathered: Sequence[Gathered], named: dict[DeliveryId, _Named]) -> None:
+async def _stored(db: Database, named: Mapping[DeliveryId, _Named]) -> Mapping[DeliveryId, tuple[int, bool]]:
+    """Of those that are known: the revision, and whether it has ended or lost its summary. They stay so."""
+    if not named:
+        return {}
+    live = await db.rows(_DELIVERY["lock"], list(named))
+    open_ = {id_ for id_, _, _, state, prior in live if state < SENDING or prior < SENDING}
+    rows = [(id_, one.account_id, one.digest.event_id) for id_, one in named.items()]
+    between = bounds(event_id for _, _, event_id in rows)
+    return {
+        id_: (revision, id_ not in open_ or emptied)
+        for id_, revision, emptied in await db.rows(_DIGEST["stored"], *columns(rows, 3), *between)
+    }
+
+
+async def _fold(db: Database, gathered: Sequence[Gathered], named: Mapping[DeliveryId, _Named], epoch: int) -> None:
     members = [
         (member, one.window.webhook_id, fold.into.delivery_id, one.at)
         for one in gathered
@@ -135,9 +150,10 @@ async def _fold(db: Database, gathered: Sequence[Gathered], named: dict[Delivery
     ]
     if not members:
         return
-    ids = [id_ for (id_,) in await db.rows(_DIGEST["fold"], *columns(members, 4))]
-    if ids:
-        for into, n, erased in await db.rows(_DIGEST["folded"], ids):
+    folded = [tuple(row) for row in await db.rows(_DIGEST["fold"], *columns(members, 4), epoch)]
+    if folded:
+        between = bounds(event_id for _, _, event_id, _ in folded)
+        for into, n, erased in await db.rows(_DIGEST["folded"], *columns(folded, 4), *between):
             named[into].folded = n
             named[into].bare = erased
 
@@ -162,6 +178,7 @@ async def _change(db: Database, changed: Sequence[_Named]) -> None:
         [one.account_id for one in changed],
         [digest.event_id for digest in kept],
         [digest.summary for digest in kept],
+        *bounds(digest.event_id for digest in kept),
     )
 
 
@@ -187,7 +204,7 @@ async def _make(db: Database, made: Sequence[_Named]) -> None:
         for one in made
         for digest in (one.kept,)
     ]
-    await write_events(db, events, range(len(events)), [])
+    await write_events(db, events, range(len(events)), [], None)
     await write_deliveries(
         db,
         [
@@ -200,6 +217,7 @@ async def _make(db: Database, made: Sequence[_Named]) -> None:
                 one.digest.due_at,
                 0,
                 one.digest.tries,
+                None,
             )
             for one in made
         ],
@@ -214,12 +232,6 @@ async def _make(db: Database, made: Sequence[_Named]) -> None:
         [one.folded for one in made],
         [one.kept.revision for one in made],
     )
-
-
-def bared(summary: bytes) -> bytes:
-    """A summary without what may tell of a visitor."""
-    fields: dict[str, msgspec.Raw] = msgspec.json.decode(summary, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode(fields | {NAMED: msgspec.Raw(b"null")})
 
 
 # --- the journal's part -------------------------------------------------------------------------------------------

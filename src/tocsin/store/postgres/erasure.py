@@ -6,20 +6,18 @@ erasure that was interrupted is finished by doing it again.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId
+from tocsin.store.columns import decode_attempt, encode_attempt
 from tocsin.store.port import Change, Erased
 from tocsin.store.postgres.accounts import record
 from tocsin.store.postgres.database import Pool, in_range
-from tocsin.store.postgres.digests import bared
-from tocsin.store.postgres.rows import decode_attempt, encode_attempt
-from tocsin.store.postgres.settling import bare
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
+from tocsin.store.scrubbing import bare, bared, without
 
 _DELIVERY = statements("delivery")
 _ERASURE = statements("erasure")
@@ -97,7 +95,8 @@ class PostgresErasure:
 
 async def _empty(db: WritingDatabase, *, account_id: int, ids: Sequence[int], now: Millis) -> tuple[int, int, int]:
     """How many deliveries were cancelled, attempts emptied, and digests changed."""
-    deliveries = [id_ for (id_,) in await db.rows(_ERASURE["lock_deliveries"], account_id, ids)]
+    await db.rows(_ERASURE["lock_deliveries"], account_id, ids)
+    deliveries = [id_ for (id_,) in await db.rows(_ERASURE["deliveries"], account_id, ids)]
     cancelled = emptied = 0
     digests: list[int] = []
     if deliveries:
@@ -148,40 +147,3 @@ def _is_of(key: bytes, visitor_id: str) -> bool:
     if noun in ("address", "address_day"):
         return subject == visitor_id
     return noun.startswith("visitor") and subject in (visitor_id, f"@{visitor_id}")
-
-
-def without(value: bytes, visitor_id: str) -> bytes | None:
-    """A remembered value without the visitor; None where it does not name the visitor.
-
-    A visitor is named by a field `visitor_id`, which becomes nil, or by a map `visitor` with an `id`, or without one an
-    `ip`, which goes.
-    """
-    try:
-        decoded = msgspec.msgpack.decode(value)
-    except msgspec.DecodeError:
-        return None
-    changed, named = _without(decoded, visitor_id)
-    return msgspec.msgpack.encode(changed) if named else None
-
-
-def _without(value: Any, visitor_id: str) -> tuple[Any, bool]:
-    if isinstance(value, dict):
-        left: dict[Any, Any] = {}
-        found = False
-        for key, part in value.items():
-            if key == "visitor_id" and _is(part, visitor_id):
-                left[key], named = None, True
-            elif key == "visitor" and isinstance(part, dict) and _is(part.get("id", part.get("ip")), visitor_id):
-                named = True
-            else:
-                left[key], named = _without(part, visitor_id)
-            found |= named
-        return left, found
-    if isinstance(value, list):
-        items = [_without(part, visitor_id) for part in value]
-        return [part for part, _ in items], any(named for _, named in items)
-    return value, False
-
-
-def _is(value: Any, visitor_id: str) -> bool:
-    return isinstance(value, str | int) and str(value) == visitor_id

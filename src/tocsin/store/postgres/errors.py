@@ -17,13 +17,16 @@ RESOURCE_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InternalClientError,
     asyncpg.InterfaceError,
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
     OSError,
     TimeoutError,
     MemoryError,
 )
 
-# Two transactions stood in each other's way, and this one was given up: it may be run again.
-CONTENTION: tuple[type[Exception], ...] = (asyncpg.TransactionRollbackError,)
+# Two transactions stood in each other's way, or the schema was changed and statements must be prepared anew: this one
+# was given up, and may be run again.
+CONTENTION: tuple[type[Exception], ...] = (asyncpg.TransactionRollbackError, asyncpg.InvalidCachedStatementError)
 
 # The connection has ended, as after a restart of the server: another one may do.
 _CUT: tuple[type[Exception], ...] = (
@@ -33,6 +36,12 @@ _CUT: tuple[type[Exception], ...] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # how the driver takes a goodbye that comes while it is about to ask
     ConnectionError,
+)
+
+# A statement that was prepared is gone, or somebody else's: each transaction has another of the server's processes.
+_MIXED_UP: tuple[type[Exception], ...] = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
 )
 
 # What can come of letting a connection go that has ended.
@@ -66,12 +75,21 @@ def may_run_again(error: BaseException) -> bool:
     return isinstance(error, (*CONTENTION, *_CUT)) and not isinstance(error, ROW_ERRORS)
 
 
+def why(error: Exception) -> str:
+    """In one line, for whoever chose the address."""
+    if isinstance(error, _MIXED_UP) or "startup parameter" in str(error):  # as pgbouncer refuses a setting
+        return "a pooler in transaction mode needs statement_cache_size=0 in the address"
+    return str(error) or type(error).__name__
+
+
 def translate(error: BaseException, *, at_commit: bool = False) -> Exception:
     """What a caller is told of an exception from inside a transaction."""
     if isinstance(error, TocsinError):
         return error
     if isinstance(error, asyncpg.DiskFullError):
         return Unavailable("the database's disk is full; nothing was stored", code="store_unavailable")
+    if isinstance(error, _MIXED_UP):
+        return Unavailable(f"the database's statements are mixed up: {why(error)}", code="store_unavailable")
     if isinstance(error, CONTENTION):
         return Unavailable("others were writing the same; nothing was stored", code="store_unavailable")
     if is_resource_error(error):

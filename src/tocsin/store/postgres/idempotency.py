@@ -2,9 +2,9 @@
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId
+from tocsin.store.columns import from_json, to_json
 from tocsin.store.port import StoredAnswer
-from tocsin.store.postgres.presence import Presence
-from tocsin.store.postgres.rows import from_json, to_json
+from tocsin.store.postgres.cluster import PostgresCluster
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 
@@ -15,15 +15,15 @@ _OPERATOR = 0
 
 
 class PostgresIdempotency:
-    def __init__(self, writer: Writer, presence: Presence) -> None:
+    def __init__(self, writer: Writer, cluster: PostgresCluster) -> None:
         self._writer = writer
-        self._presence = presence
+        self._cluster = cluster
 
     async def begin(
         self, account_id: AccountId | None, route: str, key: str, digest: bytes, now: Millis, expires_at: Millis
     ) -> StoredAnswer | None:
         whose = (account_id or _OPERATOR, route, key)
-        holder = await self._presence.number()
+        holder = self._cluster.epoch
 
         async def write(db: WritingDatabase) -> StoredAnswer | None:
             if await db.change(_IDEMPOTENCY["take"], *whose, digest, holder, expires_at):
@@ -31,7 +31,7 @@ class PostgresIdempotency:
             row = await db.row(_IDEMPOTENCY["get"], *whose)
             if row is not None:
                 stored_digest, other, until, status, headers, body = row
-                if until > now and (status is not None or other == holder or await self._presence.lives(db, other)):
+                if until > now and (status is not None or await self._runs(db, other)):
                     return StoredAnswer(
                         digest=stored_digest,
                         status=status,
@@ -60,3 +60,7 @@ class PostgresIdempotency:
 
     async def abandon(self, account_id: AccountId | None, route: str, key: str) -> None:
         await self._writer.alone(lambda db: db.change(_IDEMPOTENCY["abandon"], account_id or _OPERATOR, route, key))
+
+    async def _runs(self, db: WritingDatabase, holder: int) -> bool:
+        """Whether the process that has a key is there. This one is, also as the node that it was."""
+        return holder in self._cluster.epochs or await self._cluster.lives(db, holder)

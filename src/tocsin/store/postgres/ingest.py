@@ -1,8 +1,11 @@
 """Events and their deliveries, written together: in sets, and a row at fault alone."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from tocsin.clock import Millis
 from tocsin.model import OWN_SOURCE, EventId
+from tocsin.store.columns import PENDING, SENDING
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -14,8 +17,7 @@ from tocsin.store.port import (
     Stale,
     Unstorable,
 )
-from tocsin.store.postgres.database import Database, columns, in_range
-from tocsin.store.postgres.rows import PENDING, SENDING
+from tocsin.store.postgres.database import Database, bounds, columns, in_range
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import WritingDatabase, write_or_halve
 
@@ -24,8 +26,11 @@ _DELIVERY = statements("delivery")
 
 ACCEPTED = Accepted()
 
-# What `delivery.insert` takes: id, event, webhook, account, state, at, claim_count, tries.
-DeliveryRow = tuple[int, int, int, int, int, int, int, int]
+# The contents of an event that retention took before its external id.
+_GONE = (None, Millis(0), 0)
+
+# What `delivery.insert` takes: id, event, webhook, account, state, at, claim_count, tries, claimed_by.
+DeliveryRow = tuple[int, int, int, int, int, int, int, int, int | None]
 
 
 async def ingest(db: WritingDatabase, events: Sequence[NewEvent], epoch: int) -> list[Ingested]:
@@ -42,7 +47,7 @@ async def ingest(db: WritingDatabase, events: Sequence[NewEvent], epoch: int) ->
             answers[i] = AccountGone() if version is None else Stale()
 
     async def write(which: Sequence[int]) -> None:
-        await write_events(db, events, which, answers)
+        await write_events(db, events, which, answers, epoch)
 
     def refuse(i: int, reason: str) -> None:
         answers[i] = Unstorable(reason=reason)
@@ -60,8 +65,12 @@ async def config_versions(db: Database, account_ids: set[int]) -> Mapping[int, i
     return {row[0]: row[1] for row in rows}
 
 
-async def write_events(db: Database, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested]) -> None:
-    """Writes those of `which` whose external ids are new; answers the others."""
+async def write_events(
+    db: Database, events: Sequence[NewEvent], which: Sequence[int], answers: list[Ingested], epoch: int | None
+) -> None:
+    """Writes those of `which` whose external ids are new; answers the others. `epoch`: who sends what is handed over;
+    None: nobody, all waits.
+    """
     new = [events[i] for i in await _take_external_ids(db, events, which, answers)]
     if not new:
         return
@@ -83,7 +92,7 @@ async def write_events(db: Database, events: Sequence[NewEvent], which: Sequence
     await write_deliveries(
         db,
         [
-            delivery_row(delivery, event.id, event.account_id, event.accepted_at)
+            delivery_row(delivery, event.id, event.account_id, event.accepted_at, epoch)
             for event in new
             for delivery in event.deliveries
         ],
@@ -99,13 +108,13 @@ async def write_events(db: Database, events: Sequence[NewEvent], which: Sequence
 
 async def write_deliveries(db: Database, rows: Sequence[DeliveryRow]) -> None:
     if rows:
-        await db.change(_DELIVERY["insert"], *columns(rows, 8))
+        await db.change(_DELIVERY["insert"], *columns(rows, 9))
 
 
-def delivery_row(delivery: NewDelivery, event_id: int, account_id: int, due_at: int) -> DeliveryRow:
-    if delivery.claimed:
-        return (delivery.id, event_id, delivery.webhook_id, account_id, SENDING, due_at, 1, 0)
-    return (delivery.id, event_id, delivery.webhook_id, account_id, PENDING, due_at, 0, 0)
+def delivery_row(delivery: NewDelivery, event_id: int, account_id: int, due_at: int, epoch: int | None) -> DeliveryRow:
+    if delivery.claimed and epoch is not None:
+        return (delivery.id, event_id, delivery.webhook_id, account_id, SENDING, due_at, 1, 0, epoch)
+    return (delivery.id, event_id, delivery.webhook_id, account_id, PENDING, due_at, 0, 0, None)
 
 
 async def _take_external_ids(
@@ -126,10 +135,14 @@ async def _take_external_ids(
     rows = await db.rows(
         _EVENT["firsts"], [events[i].account_id for i in known], [events[i].external_id for i in known]
     )
-    for place, first, *stored in rows:
+    firsts = [(events[known[place - 1]].account_id, first) for place, first in rows]
+    stored = await _contents(db, [row for row in firsts if row[1] not in in_batch])
+    for place, first in rows:
         i = known[place - 1]
         one = in_batch.get(first)  # the first may be of this very batch, and not be written yet
-        digest, timestamp, matched = stored if one is None else (one.digest, one.timestamp, one.matched)
+        digest, timestamp, matched = (
+            stored.get(first, _GONE) if one is None else (one.digest, one.timestamp, one.matched)
+        )
         answers[i] = (
             Duplicate(event_id=EventId(first), timestamp=timestamp, matched=matched)
             if digest == events[i].digest
@@ -137,3 +150,11 @@ async def _take_external_ids(
         )
     passed_over = set(known)
     return [i for i in which if i not in passed_over]
+
+
+async def _contents(db: Database, which: Sequence[tuple[int, int]]) -> Mapping[int, tuple[Any, Millis, int]]:
+    """Of the (account, event) that are stored: digest, timestamp, matched."""
+    if not which:
+        return {}
+    rows = await db.rows(_EVENT["contents"], *columns(which, 2), *bounds(id_ for _, id_ in which))
+    return {id_: (digest, timestamp, matched) for id_, digest, timestamp, matched in rows}

@@ -5,22 +5,24 @@ from collections.abc import Sequence
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.shards import ALL
+from tocsin.store.columns import DIGESTED, SENDING, STATES
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
     FanOutJob,
     Ingested,
+    InHands,
     LaneFacts,
     NewDelivery,
     NewEvent,
     Settlement,
 )
-from tocsin.store.postgres.claims import claim
+from tocsin.store.postgres.claims import claim, find
 from tocsin.store.postgres.database import Database, Pool, in_range
 from tocsin.store.postgres.digests import as_digests
 from tocsin.store.postgres.ingest import delivery_row, ingest, write_deliveries
 from tocsin.store.postgres.notices import put_notice
-from tocsin.store.postgres.rows import DIGESTED, SENDING, STATES
 from tocsin.store.postgres.settling import settle, settle_manual
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
@@ -57,7 +59,7 @@ class PostgresJournal:
             )
             if moved:  # else this chunk was written before, or the account is gone
                 await write_deliveries(
-                    db, [delivery_row(delivery, job.event_id, job.account_id, due_at) for delivery in deliveries]
+                    db, [delivery_row(delivery, job.event_id, job.account_id, due_at, None) for delivery in deliveries]
                 )
 
         await self._writer.together(write, rows=len(deliveries) + 1)
@@ -79,13 +81,16 @@ class PostgresJournal:
     ) -> Claimed | DeliveryState | None:
         async def write(db: WritingDatabase) -> Claimed | DeliveryState | None:
             await db.own(epoch)
-            row = await db.row(_DELIVERY["one"], delivery_id, account_id) if in_range(delivery_id) else None
+            row = await find(db, account_id, delivery_id) if in_range(delivery_id) else None
             if row is None:
                 return None
-            event_id, webhook_id, state, attempts, tries, claim_count, type_, timestamp, data = row
-            if state in {SENDING, DIGESTED} or data is None:
+            event_id, webhook_id, state, attempts, tries, claim_count = row
+            event = await db.row(_DELIVERY["event"], account_id, event_id)
+            if event is None or event[2] is None or state in {SENDING, DIGESTED}:
                 return STATES[state]
-            await db.change(_DELIVERY["claim_one"], delivery_id, account_id)
+            type_, timestamp, data = event
+            place = "claim_live" if state < SENDING else "claim_ended"
+            await db.change(_DELIVERY[place], delivery_id, account_id, epoch)
             claimed = Claimed(
                 id=delivery_id,
                 event_id=event_id,
@@ -107,20 +112,24 @@ class PostgresJournal:
         async def write(db: WritingDatabase) -> None:
             await db.own(epoch)
             if delivery_ids:
-                await db.change(_DELIVERY["release"], list(delivery_ids))
+                await db.change(_DELIVERY["release"], list(delivery_ids), epoch)
 
         await self._writer.together(write, rows=len(delivery_ids))
 
+    async def claimed(self, epoch: int) -> Sequence[InHands]:
+        rows = await self._pool.read(lambda db: db.rows(_DELIVERY["claimed"], epoch))
+        return [InHands(id=id_, webhook_id=webhook_id, account_id=account_id) for id_, webhook_id, account_id in rows]
+
     # --- what became of them --------------------------------------------------------------------------------------
 
-    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None:
-        rows = 2 * len(settlements)
-        await self._writer.together(lambda db: settle(db, settlements, epoch), rows=rows)
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
+        rows = 3 * len(settlements)
+        return await self._writer.together(lambda db: settle(db, settlements, epoch), rows=rows)
 
     async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
         async def write(db: WritingDatabase) -> DeliveryState:
             await db.own(epoch)
-            await settle_manual(db, settlement)
+            await settle_manual(db, settlement, epoch)
             state = await db.value(_DELIVERY["state"], settlement.delivery_id)
             if state is None:
                 raise NotFound("the delivery is gone")
@@ -130,7 +139,7 @@ class PostgresJournal:
 
     async def cancel(self, account_id: AccountId, delivery_id: DeliveryId, now: Millis) -> DeliveryState | None:
         async def write(db: WritingDatabase) -> DeliveryState | None:
-            row = await db.row(_DELIVERY["one"], delivery_id, account_id) if in_range(delivery_id) else None
+            row = await find(db, account_id, delivery_id) if in_range(delivery_id) else None
             if row is None:
                 return None
             if await db.change(_DELIVERY["cancel"], delivery_id, account_id, now):
@@ -165,25 +174,27 @@ class PostgresJournal:
 
         await self._writer.together(write)
 
-    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
-        return await self._pool.read(lambda db: _lanes(db, after, limit))
+    async def lanes(self, after: int, limit: int, shards: frozenset[int] = ALL) -> Sequence[LaneFacts]:
+        return await self._pool.read(lambda db: _lanes(db, after, limit, shards))
 
 
-async def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
-    """Goes on past lanes of deleted webhooks, so that an empty answer means the end."""
+async def _lanes(db: Database, after: int, limit: int, shards: frozenset[int]) -> list[LaneFacts]:
+    """Goes on past lanes of others and of deleted webhooks, so that an empty answer means the end."""
+    held = list(shards)
     while True:
         ids = [id_ for (id_,) in await db.rows(_LANE["beyond"], after, limit)]
         facts = [
             LaneFacts(
                 webhook_id=webhook_id,
                 account_id=account_id,
+                shard=shard,
                 next_due=next_due,
                 failing_since=failing_since,
                 unbroken_since=unbroken_since,
                 warned_at=warned_at,
             )
-            for webhook_id, account_id, next_due, failing_since, unbroken_since, warned_at in await db.rows(
-                _LANE["facts"], ids
+            for webhook_id, account_id, shard, next_due, failing_since, unbroken_since, warned_at in await db.rows(
+                _LANE["facts"], ids, held
             )
         ]
         if facts or not ids:

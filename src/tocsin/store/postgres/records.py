@@ -3,21 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from tocsin.clock import Millis
-from tocsin.ids import first_at
+from tocsin.clock import Clock, Millis
+from tocsin.ids import first_at, made_at_ms
 from tocsin.model import AccountId, Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId
+from tocsin.store.columns import CODES, RETRYING, STATES, SUCCEEDED, audit_entry_of, below, bounds_of, decode_attempt
 from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page
 from tocsin.store.postgres.database import Database, Pool, Row, in_range
-from tocsin.store.postgres.rows import (
-    BEYOND,
-    CODES,
-    RETRYING,
-    STATES,
-    SUCCEEDED,
-    below,
-    decode_attempt,
-    from_json,
-)
+from tocsin.store.postgres.partitions import SPAN_MS, week_of
 from tocsin.store.postgres.statements import statements
 
 _AUDIT = statements("audit")
@@ -94,12 +86,12 @@ def _delivery(row: Row) -> Delivery:
     )
 
 
-def _bounds(since: Millis | None, until: Millis | None, page: Page) -> tuple[int, int]:
-    """The ids to look at: below the first, from the second on."""
-    before = below(page)
-    if until is not None:
-        before = min(before, first_at(until))
-    return max(0, min(before, BEYOND)), min(first_at(since or Millis(0)), BEYOND)
+def _spans(least: int, before: int, now: Millis) -> Sequence[tuple[int, int]]:
+    """Where to look, the latest first: this week and the last one, then all before. Most of what is asked for lies
+    there, and what lies elsewhere is planned for each week that there is.
+    """
+    latest = first_at(week_of(min(made_at_ms(before), now)) - SPAN_MS)
+    return [(latest, before), (least, latest)] if least < latest < before else [(least, before)]
 
 
 def _can_be(*values: object) -> bool:
@@ -119,20 +111,32 @@ def _page(found: Sequence[T], looked: int | None, before: int, limit: int) -> tu
 
 
 class PostgresRecords:
-    def __init__(self, pool: Pool) -> None:
+    """`clock`: tells which weeks are the latest; a wrong one costs time and nothing else."""
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
+        self._clock = clock
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
         if not _can_be(account_id, where.type, where.source, where.external_id):
             return [], None
-        before, least = _bounds(where.since, where.until, page)
-        values = (account_id, before, least, where.type, where.source, where.external_id, page.limit + 1, _LOOK)
+        before, least = bounds_of(where.since, where.until, page)
+        spans = _spans(least, before, self._clock.now_ms())
+        wanted = (where.type, where.source, where.external_id)
 
         async def read(db: Database) -> tuple[Sequence[Event], int | None]:
             if not await _lives(db, account_id):
                 return [], None
-            rows = [tuple(row) for row in await db.rows_in_order(_RECORD["events"], *values)]
-            return _page([_event(row[1:]) for row in rows if row[1] is not None], rows[0][0], before, page.limit)
+            found: list[Event] = []
+            looked = None
+            for first, beyond in spans:
+                values = (account_id, beyond, first, *wanted, page.limit + 1 - len(found), _LOOK)
+                rows = [tuple(row) for row in await db.rows_in_order(_RECORD["events"], *values)]
+                looked = rows[0][0]
+                found += [_event(row[1:]) for row in rows if row[1] is not None]
+                if looked is not None or len(found) > page.limit:
+                    break
+            return _page(found, looked, before, page.limit)
 
         return await self._pool.read(read)
 
@@ -145,10 +149,18 @@ class PostgresRecords:
     async def deliveries(
         self, account_id: AccountId, where: DeliveryFilter, page: Page
     ) -> tuple[Sequence[Delivery], int | None]:
-        before, least = _bounds(where.since, where.until, page)
+        before, least = bounds_of(where.since, where.until, page)
+
+        spans = _spans(least, before, self._clock.now_ms())
 
         async def read(db: Database) -> tuple[Sequence[Delivery], int | None]:
-            found, looked = await _deliveries(db, account_id, where, before, least, page.limit + 1)
+            found: list[Delivery] = []
+            looked = None
+            for first, beyond in spans:
+                more, looked = await _deliveries(db, account_id, where, beyond, first, page.limit + 1 - len(found))
+                found += more
+                if looked is not None or len(found) > page.limit:
+                    break
             return _page(found, looked, before, page.limit)
 
         return await self._pool.read(read)
@@ -177,7 +189,7 @@ class PostgresRecords:
                 return await db.rows(_AUDIT["list"], before, limit)
             return await db.rows(_AUDIT["list_of_account"], account_id, before, limit)
 
-        return [_entry(row) for row in await self._pool.read(read)]
+        return [audit_entry_of(row) for row in await self._pool.read(read)]
 
     async def counts(self) -> Mapping[str, int]:
         row = await self._pool.read(lambda db: db.row(_RECORD["counts"], _COUNT))
@@ -225,17 +237,3 @@ async def members_of(db: Database, account_id: int, digest_id: DeliveryId, page:
     """Deliveries folded into a digest, newest first; one more than a page holds."""
     found, _ = await _deliveries(db, account_id, DeliveryFilter(digest_id=digest_id), below(page), 0, page.limit + 1)
     return found
-
-
-def _entry(row: Row) -> AuditEntry:
-    id_, account_id, at, actor, action, subject, detail, request_id = row
-    return AuditEntry(
-        id=id_,
-        account_id=account_id,
-        at=at,
-        actor=actor,
-        action=action,
-        subject=subject,
-        detail=from_json(detail),
-        request_id=request_id,
-    )

@@ -1,11 +1,13 @@
 """What triggers remember: state, the log of activities, timers; written with the events that they fire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.model import AccountId
+from tocsin.store.columns import BEYOND
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -17,18 +19,25 @@ from tocsin.store.port import (
     TriggerAsk,
     TriggerRead,
     TriggerWrite,
+    Turn,
     Unstorable,
 )
 from tocsin.store.postgres.accounts import record
-from tocsin.store.postgres.database import Database, Pool, Row, columns, in_range
+from tocsin.store.postgres.database import Database, Pool, Row, bounds, columns, in_range
+from tocsin.store.postgres.errors import CONTENTION, translate
 from tocsin.store.postgres.ingest import config_versions, write_events
-from tocsin.store.postgres.rows import BEYOND
 from tocsin.store.postgres.statements import statements
-from tocsin.store.postgres.writer import Writer, WritingDatabase, write_or_halve
+from tocsin.store.postgres.writer import OpenTransaction, Writer, WritingDatabase, write_or_halve
 
 _TRIGGER = statements("trigger")
 
 _ACCEPTED = Accepted()
+
+# A turn decides for some hundred milliseconds. One that lies idle so long, because its process hangs, is ended by the
+# server, and those who wait for it have it in time. Who waits for a turn is answered in time all the same: its
+# connection is cut off sooner (`database.LONG_S`).
+_IDLE_MS = 5_000
+_WAIT_MS = 8_000
 
 # What a row of `trigger.read` tells.
 _LIVES, _VALUE, _KNOWN, _TIMER = range(4)
@@ -53,6 +62,15 @@ class PostgresTriggers:
         return await self._writer.together(
             lambda db: write_triggers(db, writes, epoch), rows=rows + len(writes), ingests=True
         )
+
+    @asynccontextmanager
+    async def turn(self, account_ids: Sequence[AccountId]) -> AsyncIterator[Turn]:
+        async with self._writer.open() as opened:
+            try:
+                held = await _hold(opened.database, account_ids)
+            except Exception as error:
+                raise translate(error) from error
+            yield _Turn(opened, held)
 
     async def due(self, now: Millis, limit: int) -> Sequence[Timer]:
         rows = await self._pool.read(lambda db: db.rows_in_order(_TRIGGER["due"], now, limit))
@@ -115,13 +133,14 @@ async def _read(asks: Sequence[TriggerAsk], now: Millis, db: Database) -> list[T
     values: dict[tuple[int, bytes], bytes] = {}
     known: dict[tuple[int, str], KnownActivity] = {}
     due: dict[tuple[int, str], Millis] = {}
-    for what, account_id, name, number, one, two in rows:
+    results = await _results(db, [(row[1], row[3]) for row in rows if row[0] == _KNOWN])
+    for what, account_id, name, number, value in rows:
         if what == _LIVES:
             versions[account_id] = number
         elif what == _VALUE:
-            values[account_id, name] = one
-        elif what == _KNOWN:
-            known[account_id, name.decode()] = KnownActivity(id=number, digest=one, result=two)
+            values[account_id, name] = value
+        elif what == _KNOWN and number in results:
+            known[account_id, name.decode()] = results[number]
         elif what == _TIMER:
             due[account_id, name.decode()] = number
     return [
@@ -137,7 +156,47 @@ async def _read(asks: Sequence[TriggerAsk], now: Millis, db: Database) -> list[T
     ]
 
 
+async def _results(db: Database, which: Sequence[tuple[int, int]]) -> Mapping[int, KnownActivity]:
+    """Of (account, activity)."""
+    if not which:
+        return {}
+    rows = await db.rows(_TRIGGER["results"], *columns(which, 2), *bounds(id_ for _, id_ in which))
+    return {id_: KnownActivity(id=id_, digest=digest, result=result) for id_, digest, result in rows}
+
+
 # === writing ======================================================================================================
+
+
+class _Turn:
+    def __init__(self, opened: OpenTransaction, held: frozenset[AccountId]) -> None:
+        self._opened = opened
+        self.held = held
+
+    async def read(self, asks: Sequence[TriggerAsk], now: Millis) -> Sequence[TriggerRead | None]:
+        try:
+            return await _read(asks, now, self._opened.database)
+        except Exception as error:
+            raise translate(error) from error
+
+    async def write(self, writes: Sequence[TriggerWrite], epoch: int) -> Sequence[Ingested]:
+        try:
+            answers = await write_triggers(self._opened.database, writes, epoch)
+            await self._opened.commit(ingested=True)
+        except CONTENTION:  # it was in the way of another transaction, and nothing was written
+            return [Stale()] * len(writes)
+        except Exception as error:
+            raise translate(error) from error
+        return answers
+
+
+async def _hold(db: WritingDatabase, account_ids: Sequence[AccountId]) -> frozenset[AccountId]:
+    await db.rows(_TRIGGER["bounds"], str(_WAIT_MS), str(_IDLE_MS))
+    first, *others = account_ids
+    if not await db.rows(_TRIGGER["hold"], first):
+        await db.change(_TRIGGER["make"], first)
+        await db.rows(_TRIGGER["hold"], first)
+    free = await db.rows(_TRIGGER["hold_free"], others) if others else ()
+    return frozenset((first, *(account_id for (account_id,) in free)))
 
 
 class _Refused(ValueError):
@@ -156,7 +215,7 @@ async def write_triggers(db: WritingDatabase, writes: Sequence[TriggerWrite], ep
         answers[i] = Stale()
 
     async def write_those(which: Sequence[int]) -> None:
-        await _write(db, [writes[i] for i in which])
+        await _write(db, [writes[i] for i in which], epoch)
 
     def refuse(i: int, reason: str) -> None:
         answers[i] = Unstorable(reason=reason)
@@ -189,21 +248,21 @@ def _fit(writes: Sequence[TriggerWrite], configs: Mapping[int, int], answers: li
 
 
 async def _rise(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> set[int]:
-    """The accounts whose state is as it was read; until the end of the transaction nobody else writes theirs."""
+    """The accounts whose state is as it was read, and nobody else's; until the end of the transaction it is ours."""
     rows = [(write.account_id, write.version) for write in writes if in_range(write.version + 1)]
     if not rows:
         return set()
     return {account_id for (account_id,) in await db.rows(_TRIGGER["rise"], *columns(rows, 2))}
 
 
-async def _write(db: WritingDatabase, writes: Sequence[TriggerWrite]) -> None:
+async def _write(db: WritingDatabase, writes: Sequence[TriggerWrite], epoch: int) -> None:
     await _write_activities(db, writes)
     await _write_state(db, writes)
     await _write_timers(db, writes)
     events = [event for write in writes for event in write.events]
     if events:
         answers: list[Ingested] = [_ACCEPTED] * len(events)
-        await write_events(db, events, range(len(events)), answers)
+        await write_events(db, events, range(len(events)), answers, epoch)
         if any(not isinstance(answer, Accepted) for answer in answers):
             raise _Refused("an event's external_id is that of an earlier event")
     for write in writes:

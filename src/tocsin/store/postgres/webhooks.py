@@ -5,52 +5,19 @@ from collections.abc import Sequence
 import msgspec
 
 from tocsin.errors import Conflict
-from tocsin.model import AccountId, EventType, Notice, Webhook, WebhookId, WebhookSettings, WebhookState
+from tocsin.model import AccountId, EventType, Notice, Webhook, WebhookId
+from tocsin.store.columns import BEYOND, account_of, below, edited, event_type_of, to_json, webhook_of
 from tocsin.store.port import Accepted, Change, NewEvent, Page, Snapshot, WebhookEdit
-from tocsin.store.postgres.accounts import account_of, lock, raise_config, record
-from tocsin.store.postgres.database import Database, Pool, Row, in_range
+from tocsin.store.postgres.accounts import lock, raise_config, record
+from tocsin.store.postgres.database import Database, Pool, in_range
 from tocsin.store.postgres.ingest import write_events
 from tocsin.store.postgres.notices import put_notice
-from tocsin.store.postgres.rows import BEYOND, below, from_json, to_json
 from tocsin.store.postgres.statements import statements
 from tocsin.store.postgres.writer import Writer, WritingDatabase
 
 _ACCOUNT = statements("account")
 _EVENT_TYPE = statements("event_type")
 _WEBHOOK = statements("webhook")
-
-
-def _webhook(row: Row) -> Webhook:
-    (
-        id_,
-        account_id,
-        version,
-        from_config,
-        state,
-        status_reason,
-        status_since,
-        muted_until,
-        settings,
-        sealed,
-        created_at,
-        updated_at,
-        deleted,
-    ) = row
-    return Webhook(
-        id=id_,
-        account_id=account_id,
-        version=version,
-        from_config=from_config,
-        state=WebhookState(state),
-        status_reason=status_reason,
-        status_since=status_since,
-        muted_until=muted_until,
-        settings=from_json(settings, WebhookSettings),
-        sealed=sealed,
-        created_at=created_at,
-        updated_at=updated_at,
-        deleted=deleted,
-    )
 
 
 async def _insert_version(db: Database, webhook: Webhook) -> None:
@@ -74,7 +41,7 @@ async def _get(db: Database, account_id: int, webhook_id: int) -> Webhook | None
     if not in_range(webhook_id) or not in_range(account_id):
         return None
     row = await db.row(_WEBHOOK["get"], account_id, webhook_id)
-    return None if row is None else _webhook(row)
+    return None if row is None else webhook_of(row)
 
 
 class PostgresWebhooks:
@@ -84,7 +51,7 @@ class PostgresWebhooks:
 
     async def add(self, webhook: Webhook, limit: int | None, change: Change, notice: Notice | None = None) -> Webhook:
         async def write(db: WritingDatabase) -> Webhook:
-            from_config = await raise_config(db, webhook.account_id)
+            from_config = await raise_config(db, webhook.account_id, change.at)
             if limit is not None and await db.value(_WEBHOOK["count"], webhook.account_id) >= limit:
                 raise Conflict(f"the account already has {limit} webhooks; delete one first", code="webhook_limit")
             stored = msgspec.structs.replace(webhook, version=1, from_config=from_config, updated_at=change.at)
@@ -93,6 +60,7 @@ class PostgresWebhooks:
                 stored.account_id,
                 stored.id,
                 stored.settings.channel,
+                stored.shard,
                 stored.sealed,
                 stored.created_at,
             )
@@ -109,7 +77,7 @@ class PostgresWebhooks:
 
     async def list(self, account_id: AccountId, page: Page) -> Sequence[Webhook]:
         rows = await self._pool.read(lambda db: db.rows(_WEBHOOK["list"], account_id, below(page), page.limit + 1))
-        return [_webhook(row) for row in rows]
+        return [webhook_of(row) for row in rows]
 
     async def change(
         self,
@@ -133,8 +101,8 @@ class PostgresWebhooks:
             if notice is not None:
                 await put_notice(db, notice)
             if announcement is not None:
-                await write_events(db, [announcement], [0], [Accepted()])
-            return await _replace(db, _edited(before, edit, change), change)
+                await write_events(db, [announcement], [0], [Accepted()], None)
+            return await _replace(db, edited(before, edit, change), change)
 
         return await self._writer.together(write, fenced=True)
 
@@ -150,20 +118,7 @@ class PostgresWebhooks:
 
     async def as_of(self, account_id: AccountId, config_version: int) -> Sequence[Webhook]:
         rows = await self._pool.read(lambda db: db.rows(_WEBHOOK["as_of"], account_id, config_version))
-        return [_webhook(row) for row in rows]
-
-
-def _edited(before: Webhook, edit: WebhookEdit, change: Change) -> Webhook:
-    state = edit.state or before.state
-    return msgspec.structs.replace(
-        before,
-        settings=edit.settings or before.settings,
-        sealed=before.sealed if edit.sealed is None else edit.sealed,
-        state=state,
-        status_reason=before.status_reason if edit.state is None else edit.status_reason,
-        status_since=before.status_since if state is before.state else change.at,
-        muted_until=before.muted_until if edit.muted_until is None else edit.muted_until or None,
-    )
+        return [webhook_of(row) for row in rows]
 
 
 async def _replace(db: Database, webhook: Webhook, change: Change) -> Webhook:
@@ -171,7 +126,7 @@ async def _replace(db: Database, webhook: Webhook, change: Change) -> Webhook:
     stored = msgspec.structs.replace(
         webhook,
         version=webhook.version + 1,
-        from_config=await raise_config(db, webhook.account_id),
+        from_config=await raise_config(db, webhook.account_id, change.at),
         updated_at=change.at,
     )
     await _insert_version(db, stored)
@@ -181,6 +136,7 @@ async def _replace(db: Database, webhook: Webhook, change: Change) -> Webhook:
         stored.id,
         stored.version,
         stored.settings.channel,
+        stored.shard,
         stored.sealed,
         stored.deleted,
     )
@@ -191,18 +147,6 @@ async def _replace(db: Database, webhook: Webhook, change: Change) -> Webhook:
 # --- event types --------------------------------------------------------------------------------------------------
 
 
-def _event_type(row: Row) -> EventType:
-    name, description, schema, example, source, extension = row
-    return EventType(
-        name=name,
-        description=description,
-        schema=from_json(schema),
-        example=from_json(example),
-        source=source,
-        extension=extension,
-    )
-
-
 class PostgresCatalogue:
     def __init__(self, writer: Writer, pool: Pool) -> None:
         self._writer = writer
@@ -210,11 +154,11 @@ class PostgresCatalogue:
 
     async def list(self, account_id: AccountId) -> Sequence[EventType]:
         rows = await self._pool.read(lambda db: db.rows(_EVENT_TYPE["list"], account_id))
-        return [_event_type(row) for row in rows]
+        return [event_type_of(row) for row in rows]
 
     async def put(self, account_id: AccountId, event_type: EventType, limit: int, change: Change) -> bool:
         async def write(db: WritingDatabase) -> bool:
-            await raise_config(db, account_id)
+            await raise_config(db, account_id, change.at)
             new = await db.row(_EVENT_TYPE["exists"], account_id, event_type.name) is None
             if new and await db.value(_EVENT_TYPE["count"], account_id) >= limit:
                 raise Conflict(
@@ -239,7 +183,7 @@ class PostgresCatalogue:
         async def write(db: WritingDatabase) -> bool:
             if not await lock(db, account_id) or not await db.change(_EVENT_TYPE["delete"], account_id, name):
                 return False
-            await raise_config(db, account_id)
+            await raise_config(db, account_id, change.at)
             await record(db, account_id, change)
             return True
 
@@ -259,8 +203,8 @@ class PostgresSnapshots:
             webhooks = await db.rows(_WEBHOOK["list"], account_id, BEYOND, None)
             return Snapshot(
                 account=account_of(row),
-                event_types=tuple(_event_type(row) for row in types),
-                webhooks=tuple(_webhook(row) for row in webhooks),
+                event_types=tuple(event_type_of(row) for row in types),
+                webhooks=tuple(webhook_of(row) for row in webhooks),
             )
 
         return await self._pool.read(read)

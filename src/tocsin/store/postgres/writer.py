@@ -7,22 +7,25 @@ change comes before it. A transaction first runs bare. If a job raises, all is r
 job behind a savepoint, so that it fails alone.
 
 `alone`: one job, one transaction, beside all others.
+
+`open`: a transaction that stays open while its caller decides what to write.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 from tocsin import failpoints
 from tocsin.errors import TocsinError, Unavailable
-from tocsin.store.postgres.database import Database, Pool
+from tocsin.store.postgres.database import HOT_S, Database, Pool
 from tocsin.store.postgres.errors import CONTENTION, GONE, ROW_ERRORS, is_resource_error, may_run_again, translate
 from tocsin.store.postgres.statements import statements
 
 T = TypeVar("T")
 
-_OWNER = statements("owner")
+_NODE = statements("node")
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,10 @@ _MAX_ROWS = 4_000
 # most, each time a little later.
 _ROUNDS = 5
 _PAUSE_S = 0.01
+_WORTH_A_TRY_S = 0.5
+
+# At the end of the process: longer than anything takes that is under way, where the database answers.
+_CLOSE_S = 0.5
 
 
 class WritingDatabase(Database):
@@ -44,18 +51,34 @@ class WritingDatabase(Database):
         self.fenced = (
             False  # whether what runs now can be undone by itself: what may fail in part, may be tried in parts
         )
-        self._epoch: int | None = None
+        self._owned: set[int] = set()
 
     def forget(self) -> None:
         """A savepoint was rolled back, and with it the locks that were taken behind it are gone."""
-        self._epoch = None
+        self._owned.clear()
 
     async def own(self, epoch: int) -> None:
-        """Raises `Unavailable` unless `epoch` is the owner's; it stays so until the end of the transaction."""
-        if self._epoch is None:
-            self._epoch = await self.value(_OWNER["epoch"])
-        if epoch != self._epoch:
-            raise Unavailable(f"epoch {epoch} has ended; the owner's is {self._epoch}", code="not_owner")
+        """Raises `Unavailable` unless the node of that epoch is there; it stays so until the end of the transaction."""
+        if epoch not in self._owned:
+            if await self.value(_NODE["own"], epoch) is None:
+                raise Unavailable(f"epoch {epoch} has ended", code="not_owner")
+            self._owned.add(epoch)
+
+
+class OpenTransaction:
+    def __init__(self, connection: Any, transaction: Any) -> None:
+        self.database = WritingDatabase(connection)
+        self.database.fenced = True
+        self._transaction = transaction
+        self.ended = False
+
+    async def commit(self, *, ingested: bool) -> None:
+        if ingested:
+            failpoints.reach("before_commit")
+        self.ended = True
+        await _commit(self._transaction)
+        if ingested:
+            failpoints.reach("after_commit")
 
 
 Run = Callable[[WritingDatabase], Awaitable[T]]
@@ -110,30 +133,42 @@ class Writer:
         """
         if self._closed:
             raise Unavailable("the store is closed", code="stopping")
-        # A task of its own: a caller that goes away does not leave a transaction half-way.
-        task = asyncio.ensure_future(self._alone(run))
-        task.add_done_callback(_looked_at)
-        return await asyncio.shield(task)
+        return await alone(self._pool, run)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["OpenTransaction"]:
+        """A transaction beside all others. What is not committed by the end of the context is undone.
+
+        Raises:
+            Unavailable: there is no connection to be had.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", code="stopping")
+        async with self._pool.connection() as connection:
+            transaction = connection.transaction()
+            try:
+                await transaction.start()
+            except Exception as error:
+                raise translate(error) from error
+            opened = OpenTransaction(connection, transaction)
+            try:
+                yield opened
+            except BaseException as error:
+                if not opened.ended:
+                    await _roll_back(transaction, connection, error)
+                raise
+            if not opened.ended:
+                await _roll_back(transaction, connection)
 
     async def close(self) -> None:
-        """Runs what is queued and ends."""
+        """Runs what is queued and ends; what is not done soon is refused."""
         if not self._closed:
             self._closed = True
             self._wake.set()
-            await self._committer
-
-    async def _alone(self, run: Run[T]) -> T:
-        for n in range(_ROUNDS):
-            try:
-                async with self._pool.connection() as connection:
-                    return await _transact_alone(connection, run)
-            except TocsinError:
-                raise
-            except Exception as error:
-                if n == _ROUNDS - 1 or not may_run_again(error):
-                    raise translate(error) from error
-                await asyncio.sleep(_PAUSE_S * (n + 1))
-        raise AssertionError("the last round answers or raises")
+            await asyncio.wait({self._committer}, timeout=_CLOSE_S)
+            while not self._committer.done():
+                self._committer.cancel()  # the batch that is under way
+                await asyncio.wait({self._committer}, timeout=_PAUSE_S)
 
     # --- the committer --------------------------------------------------------------------------------------------
 
@@ -174,24 +209,66 @@ class Writer:
                 job.future.set_result(job.answer)
 
     async def _until_done(self, batch: Sequence[_Job[Any]]) -> None:
-        for n in range(_ROUNDS):
+        rounds = _Rounds(HOT_S)
+        while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._pool.connection(rounds.left_s) as connection:
                     try:
-                        await _transact(connection, batch, fence_all=False)
+                        await _transact(self._pool.transaction(connection), connection, batch, fence_all=False)
                     except _RunAgain:
-                        await _transact(connection, batch, fence_all=True)
+                        await _transact(self._pool.transaction(connection), connection, batch, fence_all=True)
             except Exception as error:
-                if n == _ROUNDS - 1 or not may_run_again(error):
+                if not may_run_again(error) or not await rounds.another():
                     raise
-                await asyncio.sleep(_PAUSE_S * (n + 1))
             else:
                 return
 
 
-async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
+class _Rounds:
+    """How often, and for how long, a transaction is tried."""
+
+    def __init__(self, within_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + within_s
+        self._done = 0
+
+    @property
+    def left_s(self) -> float:
+        return self._until - self._loop.time()
+
+    async def another(self) -> bool:
+        """Whether it may be tried again; waits a little first."""
+        self._done += 1
+        pause_s = _PAUSE_S * self._done
+        if self._done == _ROUNDS or self.left_s <= pause_s + _WORTH_A_TRY_S:
+            return False
+        await asyncio.sleep(pause_s)
+        return True
+
+
+async def alone(pool: Pool, run: Run[T]) -> T:
+    """As `Writer.alone`, over connections of any pool."""
+    # A task of its own: a caller that goes away does not leave a transaction half-way.
+    task = asyncio.ensure_future(_alone(pool, run))
+    task.add_done_callback(_looked_at)
+    return await asyncio.shield(task)
+
+
+async def _alone(pool: Pool, run: Run[T]) -> T:
+    rounds = _Rounds(pool.within_s)
+    while True:
+        try:
+            async with pool.connection(rounds.left_s) as connection:
+                return await _transact_alone(pool.transaction(connection), connection, run)
+        except TocsinError:
+            raise
+        except Exception as error:
+            if not may_run_again(error) or not await rounds.another():
+                raise translate(error) from error
+
+
+async def _transact(transaction: Any, connection: Any, batch: Sequence[_Job[Any]], *, fence_all: bool) -> None:
     database = WritingDatabase(connection)
-    transaction = connection.transaction()
     await transaction.start()
     ingested = False
     try:
@@ -202,8 +279,8 @@ async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: b
             else:
                 await _run_bare(database, job)
             ingested |= job.ingests and job.error is None
-    except BaseException:
-        await _roll_back(transaction, connection)
+    except BaseException as error:
+        await _roll_back(transaction, connection, error)
         raise
     if ingested:
         failpoints.reach("before_commit")
@@ -212,15 +289,14 @@ async def _transact(connection: Any, batch: Sequence[_Job[Any]], *, fence_all: b
         failpoints.reach("after_commit")
 
 
-async def _transact_alone(connection: Any, run: Run[T]) -> T:
+async def _transact_alone(transaction: Any, connection: Any, run: Run[T]) -> T:
     database = WritingDatabase(connection)
     database.fenced = True
-    transaction = connection.transaction()
     try:
         await transaction.start()
         answer = await run(database)
-    except BaseException:
-        await _roll_back(transaction, connection)
+    except BaseException as error:
+        await _roll_back(transaction, connection, error)
         raise
     await _commit(transaction)
     return answer
@@ -261,14 +337,17 @@ async def _run_fenced(database: WritingDatabase, job: _Job[Any]) -> None:
         job.error = translate(error)
 
 
-async def _roll_back(transaction: Any, connection: Any) -> None:
+async def _roll_back(transaction: Any, connection: Any, error: BaseException | None = None) -> None:
     """Leaves no transaction open; the server does so itself where it cannot be told."""
-    if connection.is_closed():
-        return
     try:
-        await transaction.rollback()
-    except GONE as error:
-        log.warning("store_failed", extra={"reason": repr(error), "jobs": 0})
+        if connection.is_closed():  # which one that the pool has taken back already refuses to say
+            return
+        if isinstance(error, (asyncio.CancelledError, TimeoutError)):
+            connection.terminate()  # who does not answer this will not answer that
+        else:
+            await transaction.rollback()
+    except GONE as gone:
+        log.warning("store_failed", extra={"reason": repr(gone), "jobs": 0})
 
 
 class _RunAgain(Exception):

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from tocsin.clock import Millis
 from tocsin.errors import Conflict, NotFound
-from tocsin.model import Account, AccountId, ApiKey, KeyId, Scope
+from tocsin.model import Account, AccountId, ApiKey, KeyId
+from tocsin.store.columns import account_of, api_key_of, below, to_json
 from tocsin.store.port import Change, Page
-from tocsin.store.sqlite.database import Database, Row, in_range
+from tocsin.store.sqlite.database import Database, in_range
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.rows import below, from_json, to_json
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -31,23 +31,6 @@ def record(db: Database, account_id: int | None, change: Change) -> None:
             to_json(change.detail),
             change.request_id,
         ),
-    )
-
-
-def account_of(row: Row) -> Account:
-    """From the columns of `account.get`."""
-    id_, name, profile, timezone, external_id, notify_email, settings, config_version, created_at, updated_at = row
-    return Account(
-        id=id_,
-        name=name,
-        profile=profile,
-        timezone=timezone,
-        external_id=external_id,
-        notify_email=notify_email,
-        settings=from_json(settings),
-        config_version=config_version,
-        created_at=created_at,
-        updated_at=updated_at,
     )
 
 
@@ -147,6 +130,10 @@ class SqliteAccounts:
 
         return await self._writer.do(write)
 
+    async def changed_since(self, at: Millis) -> Mapping[AccountId, int]:  # noqa: ARG002 - see below
+        """None: there is no other process, and this one is told as it happens."""
+        return {}
+
 
 def _check_external_id(db: Database, account: Account) -> None:
     if account.external_id is None:
@@ -161,8 +148,8 @@ def _check_external_id(db: Database, account: Account) -> None:
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
-def _insert_key(db: Database, key: ApiKey) -> None:
-    db.execute(
+def _insert_key(db: Database, key: ApiKey) -> int:
+    return db.change(
         _KEY["insert"],
         (
             key.id,
@@ -178,42 +165,29 @@ def _insert_key(db: Database, key: ApiKey) -> None:
     )
 
 
-def _key(row: Row) -> ApiKey:
-    id_, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at = row
-    return ApiKey(
-        id=id_,
-        account_id=account_id,
-        name=name,
-        hint=hint,
-        digest=digest,
-        scopes=frozenset(Scope(scope) for scope in scopes.split()),
-        created_at=created_at,
-        last_used_at=last_used_at,
-        revoked_at=revoked_at,
-    )
-
-
 class SqliteKeys:
     def __init__(self, writer: Writer, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
 
-    async def add(self, key: ApiKey, change: Change) -> None:
-        def write(db: WritingDatabase) -> None:
+    async def add(self, key: ApiKey, change: Change) -> bool:
+        def write(db: WritingDatabase) -> bool:
             if key.account_id is not None and db.row(_ACCOUNT["get"], (key.account_id,)) is None:
                 raise NotFound("there is no such account")
-            _insert_key(db, key)
+            if not _insert_key(db, key):
+                return False
             record(db, key.account_id, change)
+            return True
 
-        await self._writer.do(write)
+        return await self._writer.do(write)
 
     async def by_digest(self, digest: bytes) -> ApiKey | None:
         row = await self._readers.do(lambda db: db.row(_KEY["by_digest"], (digest,)))
-        return None if row is None else _key(row)
+        return None if row is None else api_key_of(row)
 
     async def list(self, account_id: AccountId | None, page: Page) -> Sequence[ApiKey]:
         where = (account_id, below(page), page.limit + 1)
-        return [_key(row) for row in await self._readers.do(lambda db: db.rows(_KEY["list"], where))]
+        return [api_key_of(row) for row in await self._readers.do(lambda db: db.rows(_KEY["list"], where))]
 
     async def revoke(self, account_id: AccountId | None, key_id: KeyId, at: Millis, change: Change) -> bool:
         def write(db: WritingDatabase) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from tocsin.errors import Conflict
 from tocsin.model import DIGEST_TYPE, OWN_SOURCE, AccountId, Delivery, DeliveryId, WebhookId
 from tocsin.store.port import Claimed, DigestKind, Gathered, NewEvent, OpenDigest, Page, Settlement, Window
-from tocsin.store.port.digests import NAMED
+from tocsin.store.scrubbing import bared
 from tocsin.store.sqlite.database import Database, in_range, many
 from tocsin.store.sqlite.ingest import config_versions, write_events
 from tocsin.store.sqlite.readers import Readers
@@ -153,12 +153,6 @@ def _make(
 
 def _bared(digest: OpenDigest) -> OpenDigest:
     return msgspec.structs.replace(digest, summary=bared(digest.summary), revision=digest.revision + 1)
-
-
-def bared(summary: bytes) -> bytes:
-    """A summary without what may tell of a visitor."""
-    fields: dict[str, msgspec.Raw] = msgspec.json.decode(summary, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode(fields | {NAMED: msgspec.Raw(b"null")})
 
 
 # --- the journal's part -------------------------------------------------------------------------------------------

@@ -6,21 +6,20 @@ take away, so an erasure that was interrupted is finished by doing it again.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from tocsin.clock import Millis
-from tocsin.model import AccountId, Attempt
+from tocsin.model import AccountId
+from tocsin.store.columns import BEYOND, decode_attempt, encode_attempt
 from tocsin.store.port import Change, Erased, Settlement
+from tocsin.store.scrubbing import bare, bared, without
 from tocsin.store.sqlite import timeline
 from tocsin.store.sqlite.accounts import record
 from tocsin.store.sqlite.database import Database, many, many_blobs
-from tocsin.store.sqlite.digests import bared
 from tocsin.store.sqlite.ingest import bucket
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent
-from tocsin.store.sqlite.rows import BEYOND, decode_attempt, encode_attempt
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.triggers import living, state_key
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
@@ -150,9 +149,9 @@ def _empty(db: WritingDatabase, ids: Sequence[int], now: Millis) -> tuple[int, i
         digests = _change_digests(db, deliveries)
         for number, kept in db.rows(_ERASURE["attempts"], (many([*deliveries, *digests]),)):
             attempt = decode_attempt(kept)
-            bare = _bare(attempt)
-            if bare != attempt:
-                db.execute(_ERASURE["change_attempt"], (number, encode_attempt(bare)))
+            left = bare(attempt)
+            if left != attempt:
+                db.execute(_ERASURE["change_attempt"], (number, encode_attempt(left)))
                 emptied += 1
     db.execute(_PURGE["delete_fan_outs"], (many(ids),))
     db.execute(_PURGE["unkeep_bodies"], (many(ids),))
@@ -171,12 +170,6 @@ def _change_digests(db: WritingDatabase, deliveries: Sequence[int]) -> list[int]
     return changed
 
 
-def _bare(attempt: Attempt) -> Attempt:
-    return msgspec.structs.replace(
-        attempt, request_body=None, outcome=msgspec.structs.replace(attempt.outcome, body=b"")
-    )
-
-
 def spare_erased(db: WritingDatabase, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
     """The settlements without what must not be kept: of what an erasure took something while it was being sent.
 
@@ -188,7 +181,7 @@ def spare_erased(db: WritingDatabase, settlements: Sequence[Settlement]) -> Sequ
         return settlements
     db.execute(_ERASURE["scrubbed"], (many(found),))
     return [
-        msgspec.structs.replace(one, attempt=_bare(one.attempt)) if one.delivery_id in found else one
+        msgspec.structs.replace(one, attempt=bare(one.attempt)) if one.delivery_id in found else one
         for one in settlements
     ]
 
@@ -212,40 +205,3 @@ def _is_of(key: bytes, visitor_id: str) -> bool:
     if noun in ("address", "address_day"):
         return subject == visitor_id
     return noun.startswith("visitor") and subject in (visitor_id, f"@{visitor_id}")
-
-
-def without(value: bytes, visitor_id: str) -> bytes | None:
-    """A remembered value without the visitor; None where it does not name the visitor.
-
-    A visitor is named by a field `visitor_id`, which becomes nil, or by a map `visitor` with an `id`, or without one an
-    `ip`, which goes.
-    """
-    try:
-        decoded = msgspec.msgpack.decode(value)
-    except msgspec.DecodeError:
-        return None
-    changed, named = _without(decoded, visitor_id)
-    return msgspec.msgpack.encode(changed) if named else None
-
-
-def _without(value: Any, visitor_id: str) -> tuple[Any, bool]:
-    if isinstance(value, dict):
-        left: dict[Any, Any] = {}
-        found = False
-        for key, part in value.items():
-            if key == "visitor_id" and _is(part, visitor_id):
-                left[key], named = None, True
-            elif key == "visitor" and isinstance(part, dict) and _is(part.get("id", part.get("ip")), visitor_id):
-                named = True
-            else:
-                left[key], named = _without(part, visitor_id)
-            found |= named
-        return left, found
-    if isinstance(value, list):
-        items = [_without(part, visitor_id) for part in value]
-        return [part for part, _ in items], any(named for _, named in items)
-    return value, False
-
-
-def _is(value: Any, visitor_id: str) -> bool:
-    return isinstance(value, str | int) and str(value) == visitor_id

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import apsw
 
 from tocsin.clock import Millis
-from tocsin.store.port import Purged
+from tocsin.store.port import Condition, Purged
 from tocsin.store.sqlite.database import Database
 from tocsin.store.sqlite.purge import purge
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.statements import statements
-from tocsin.store.sqlite.writer import Writer
+from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
 _HOUSEKEEPING = statements("housekeeping")
 _META = statements("meta")
@@ -36,11 +36,19 @@ class SqliteHousekeeping:
     async def check(self) -> Sequence[str]:
         return await self._readers.do(faults)
 
+    async def conditions(self) -> Sequence[Condition]:
+        return ()  # how it is kept is said by whoever opens it
+
     async def meta(self, name: str) -> str | None:
         return await self._readers.do(lambda db: db.value(_META["get"], (name,)))
 
-    async def set_meta(self, name: str, value: str) -> None:
-        await self._writer.do(lambda db: db.change(_META["set"], (name, value)))
+    async def keep_meta(self, name: str, value: str) -> str:
+        def write(db: WritingDatabase) -> str:
+            db.change(_META["keep"], (name, value))
+            kept: str = db.value(_META["get"], (name,))
+            return kept
+
+        return await self._writer.do(write)
 
 
 def faults(database: Database) -> list[str]:

@@ -6,8 +6,8 @@ import time
 
 from tocsin.clock import Millis
 from tocsin.model import AccountId
+from tocsin.store.columns import from_json, to_json
 from tocsin.store.port import StoredAnswer
-from tocsin.store.sqlite.rows import from_json, to_json
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 

@@ -6,6 +6,7 @@ from zlib import crc32
 import msgspec
 
 from tocsin.model import OWN_SOURCE, EventId
+from tocsin.store.columns import PENDING, SENDING
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -19,7 +20,6 @@ from tocsin.store.port import (
 )
 from tocsin.store.sqlite.database import ROW_ERRORS, Row, in_range, many
 from tocsin.store.sqlite.recent import key_of
-from tocsin.store.sqlite.rows import PENDING, SENDING
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import WritingDatabase
 

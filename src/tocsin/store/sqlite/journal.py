@@ -7,11 +7,14 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.errors import NotFound
 from tocsin.model import DIGEST_TYPE, AccountId, DeliveryId, DeliveryState, Notice, Trigger, WebhookId
+from tocsin.shards import ALL, shard_of
+from tocsin.store.columns import CODES, DIGESTED, SENDING, STATES, encode_attempt
 from tocsin.store.port import (
     ClaimAnswer,
     Claimed,
     FanOutJob,
     Ingested,
+    InHands,
     LaneFacts,
     NewDelivery,
     NewEvent,
@@ -23,7 +26,7 @@ from tocsin.store.sqlite.erasure import spare_erased
 from tocsin.store.sqlite.ingest import delivery_row, ingest
 from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.rows import CODES, DIGESTED, NO_STATUS, SENDING, STATES, encode_attempt
+from tocsin.store.sqlite.rows import NO_STATUS
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
@@ -118,11 +121,15 @@ class SqliteJournal:
 
         await self._writer.do(write, rows=len(delivery_ids))
 
+    async def claimed(self, epoch: int) -> Sequence[InHands]:  # noqa: ARG002 - one process has all
+        rows = await self._readers.do(lambda db: db.rows(_DELIVERY["claimed"]))
+        return [InHands(id=id_, webhook_id=webhook_id, account_id=account_id) for id_, webhook_id, account_id in rows]
+
     # --- what became of them --------------------------------------------------------------------------------------
 
-    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> None:
+    async def settle(self, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
         rows = 2 * len(settlements)
-        await self._writer.do(lambda db: _settle(db, settlements, epoch), rows=rows, fenced=False)
+        return await self._writer.do(lambda db: _settle(db, settlements, epoch), rows=rows, fenced=False)
 
     async def settle_manual(self, settlement: Settlement, epoch: int) -> DeliveryState:
         delivery_id = settlement.delivery_id
@@ -182,7 +189,12 @@ class SqliteJournal:
 
         await self._writer.do(write)
 
-    async def lanes(self, after: int, limit: int) -> Sequence[LaneFacts]:
+    async def lanes(
+        self,
+        after: int,
+        limit: int,
+        shards: frozenset[int] = ALL,  # noqa: ARG002 - one process has all
+    ) -> Sequence[LaneFacts]:
         return await self._readers.do(lambda db: _lanes(db, after, limit))
 
 
@@ -218,7 +230,7 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[S
     if not ids:
         return claimed, erased
     for row in db.execute(_DELIVERY["to_send"], (many(ids),)):
-        id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data = row
+        id_, event_id, webhook_id, account_id, attempts, tries, claim_count, type_, timestamp, data, version = row
         if data is None:
             erased.append(id_)
             continue
@@ -234,6 +246,7 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[S
                 attempts=attempts,
                 tries=tries,
                 claim_count=claim_count + 1,
+                config_version=version,
             )
         )
         max_bytes -= len(data)
@@ -242,11 +255,11 @@ def _to_send(db: Database, ids: Sequence[DeliveryId], max_bytes: int) -> tuple[S
     return as_digests(db, claimed), erased
 
 
-def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> None:
-    """Settles what is being sent; an outcome of anything else is a stale one and leaves no trace."""
+def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) -> Sequence[DeliveryId]:
+    """Settles what is being sent; an outcome of anything else is a stale one and leaves no trace. Which were stale."""
     db.own(epoch)
     if not settlements:
-        return
+        return ()
     settlements = spare_erased(db, settlements)
     numbers = db.attempt_numbers(len(settlements))
     again = [one.delivery_id for one in settlements if one.attempt.n > 1]
@@ -259,6 +272,7 @@ def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) 
             one.tries,
             _status_code(one),
             number,
+            one.attempt.n,
         )
         for one, number in zip(settlements, numbers, strict=True)
     ]
@@ -266,13 +280,17 @@ def _settle(db: WritingDatabase, settlements: Sequence[Settlement], epoch: int) 
         (number, one.delivery_id, before.get(one.delivery_id), encode_attempt(one.attempt))
         for one, number in zip(settlements, numbers, strict=True)
     ]
+    refused: Sequence[DeliveryId] = ()
     if db.change_rows(_DELIVERY, "settle", updates) != len(updates):
         ids = many([one.delivery_id for one in settlements])
         newest = {number for (number,) in db.rows(_DELIVERY["settled"], (ids,))}
         attempts = [attempt for attempt in attempts if attempt[0] in newest]
+        settled = {delivery_id for _, delivery_id, *_ in attempts}
+        refused = list(dict.fromkeys(one.delivery_id for one in settlements if one.delivery_id not in settled))
     db.change_rows(_ATTEMPT, "insert", attempts)
-    if named := [one for one in settlements if one.message is not None]:
+    if named := [one for one in settlements if one.message is not None and one.delivery_id not in refused]:
         keep_messages(db, named)
+    return refused
 
 
 def _last_attempts(db: Database, ids: Sequence[int]) -> dict[int, int | None]:
@@ -292,14 +310,16 @@ def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
         ids = sorted(due.keys() | streaks.keys())[:limit]
         facts = []
         for webhook_id in ids:
-            account_id = db.value(_LANE["owner"], (webhook_id,))
-            if account_id is None:
+            owner = db.row(_LANE["owner"], (webhook_id,))
+            if owner is None:
                 continue
+            account_id, shard = owner
             streak = streaks.get(webhook_id) or db.row(_LANE["streak"], (webhook_id,)) or (None, None, None)
             facts.append(
                 LaneFacts(
                     webhook_id=WebhookId(webhook_id),
                     account_id=account_id,
+                    shard=shard_of(webhook_id.to_bytes(8, "big")) if shard is None else shard,
                     next_due=due[webhook_id] if webhook_id in due else db.value(_DELIVERY["next_due"], (webhook_id,)),
                     failing_since=streak[0],
                     unbroken_since=streak[1],
@@ -309,15 +329,3 @@ def _lanes(db: Database, after: int, limit: int) -> list[LaneFacts]:
         if facts or not ids:
             return facts
         after = ids[-1]
-
-
-class SqliteOwnership:
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-
-    async def acquire(self, now: Millis) -> int:  # noqa: ARG002 - deliveries keep the due times that they had
-        def write(db: WritingDatabase) -> int:
-            db.execute(_DELIVERY["release_all"])
-            return db.next_epoch()
-
-        return await self._writer.do(write)

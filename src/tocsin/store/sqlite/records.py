@@ -5,25 +5,23 @@ from typing import TypeVar
 
 import msgspec
 
-from tocsin.clock import Millis
-from tocsin.ids import first_at
 from tocsin.model import AccountId, Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId
+from tocsin.store.columns import (
+    CODES,
+    RETRYING,
+    STATES,
+    SUCCEEDED,
+    audit_entry_of,
+    below,
+    bounds_of,
+    decode_attempt,
+)
 from tocsin.store.port import AuditEntry, DeliveryFilter, EventFilter, Page
 from tocsin.store.sqlite import timeline
 from tocsin.store.sqlite.database import Database, Row, in_range, many
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent, key_of
-from tocsin.store.sqlite.rows import (
-    BEYOND,
-    CODES,
-    NO_STATUS,
-    RETRYING,
-    STATES,
-    SUCCEEDED,
-    below,
-    decode_attempt,
-    from_json,
-)
+from tocsin.store.sqlite.rows import NO_STATUS
 from tocsin.store.sqlite.statements import statements
 
 _ATTEMPT = statements("attempt")
@@ -94,14 +92,6 @@ def _delivery(row: Row) -> Delivery:
     )
 
 
-def _bounds(since: Millis | None, until: Millis | None, page: Page) -> tuple[int, int]:
-    """The ids to look at: below the first, from the second on."""
-    before = below(page)
-    if until is not None:
-        before = min(before, first_at(until))
-    return max(0, min(before, BEYOND)), min(first_at(since or Millis(0)), BEYOND)
-
-
 def _look(
     near: Callable[[int, int], Sequence[int]],
     before: int,
@@ -150,7 +140,7 @@ class SqliteRecords:
         return lambda before, count: timeline.near(db, account_id, unmerged, before, least, count)
 
     async def events(self, account_id: AccountId, where: EventFilter, page: Page) -> tuple[Sequence[Event], int | None]:
-        before, least = _bounds(where.since, where.until, page)
+        before, least = bounds_of(where.since, where.until, page)
 
         def read(db: Database) -> tuple[Sequence[Event], int | None]:
             near = self._near_account(db, account_id, least)
@@ -186,7 +176,7 @@ class SqliteRecords:
     async def deliveries(
         self, account_id: AccountId, where: DeliveryFilter, page: Page
     ) -> tuple[Sequence[Delivery], int | None]:
-        before, least = _bounds(where.since, where.until, page)
+        before, least = bounds_of(where.since, where.until, page)
 
         def read(db: Database) -> tuple[Sequence[Delivery], int | None]:
             near = self._near_account(db, account_id, least)
@@ -239,7 +229,7 @@ class SqliteRecords:
                 return db.rows(_AUDIT["list"], (before, limit))
             return db.rows(_AUDIT["list_of_account"], (account_id, before, limit))
 
-        return [_entry(row) for row in await self._readers.do(read)]
+        return [audit_entry_of(row) for row in await self._readers.do(read)]
 
     async def counts(self) -> Mapping[str, int]:
         def read(db: Database) -> Mapping[str, int]:
@@ -281,17 +271,3 @@ def members_of(db: Database, account_id: int, digest_id: int, page: Page) -> Seq
         return []
     ids = _near(db, "near_digest", digest_id, 0)(below(page), page.limit + 1)
     return _deliveries(db, account_id, ids, DeliveryFilter(), page.limit + 1) if ids else []
-
-
-def _entry(row: Row) -> AuditEntry:
-    id_, account_id, at, actor, action, subject, detail, request_id = row
-    return AuditEntry(
-        id=id_,
-        account_id=account_id,
-        at=at,
-        actor=actor,
-        action=action,
-        subject=subject,
-        detail=from_json(detail),
-        request_id=request_id,
-    )

@@ -1,50 +1,5 @@
-"""How nouns are written as columns."""
+"""What stands in columns that only this database has."""
 
-from typing import Any, TypeVar
-
-import msgspec
-
-from tocsin.model import Attempt, DeliveryState
-from tocsin.store.port import Page
-
-# The codes of delivery states, in the order in which the statements compare them: below SENDING is waiting, from
-# SUCCEEDED on is ended. Two digits, so that each takes one byte and no change of state changes a row's size.
-STATES: dict[int, DeliveryState] = {
-    10: DeliveryState.PENDING,
-    11: DeliveryState.RETRYING,
-    12: DeliveryState.SENDING,
-    20: DeliveryState.SUCCEEDED,
-    21: DeliveryState.FAILED,
-    22: DeliveryState.CANCELLED,
-    23: DeliveryState.DIGESTED,
-}
-CODES: dict[DeliveryState, int] = {state: code for code, state in STATES.items()}
-PENDING, RETRYING, SENDING = 10, 11, 12
-SUCCEEDED, FAILED, CANCELLED, DIGESTED = 20, 21, 22, 23
-
-# "None", in as many bytes as a status code and an attempt's number take: a row that grew when it is settled would
-# split the full page that it is on.
+# "None", in as many bytes as a status code takes: a row that grew when it is settled would split the full page that it
+# is on. Likewise an attempt's number, see `writer`.
 NO_STATUS = -1_000
-NO_ATTEMPT = -(1 << 40)
-
-# Above every id: where a list of all begins.
-BEYOND = (1 << 63) - 1
-
-T = TypeVar("T")
-
-encode_json = msgspec.json.Encoder().encode
-encode_attempt = msgspec.msgpack.Encoder().encode
-decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
-
-
-def below(page: Page) -> int:
-    """The id that a page's ids are below."""
-    return BEYOND if page.before is None else min(page.before, BEYOND)
-
-
-def to_json(value: object) -> str:
-    return encode_json(value).decode()
-
-
-def from_json(text: str, kind: Any = Any) -> Any:
-    return msgspec.json.decode(text, type=kind)

@@ -10,13 +10,15 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.store.sqlite import migrations
 from tocsin.store.sqlite.accounts import SqliteAccounts, SqliteKeys
 from tocsin.store.sqlite.checkpoints import LOG_PAGES, Checkpoints
+from tocsin.store.sqlite.cluster import SqliteCluster, SqliteNews
 from tocsin.store.sqlite.database import Database, connect
 from tocsin.store.sqlite.digests import SqliteDigests
 from tocsin.store.sqlite.erasure import SqliteErasure
 from tocsin.store.sqlite.housekeeping import SqliteHousekeeping, faults
 from tocsin.store.sqlite.idempotency import SqliteIdempotency
-from tocsin.store.sqlite.journal import SqliteJournal, SqliteOwnership
+from tocsin.store.sqlite.journal import SqliteJournal
 from tocsin.store.sqlite.lock import FileLock
+from tocsin.store.sqlite.moved import refuse_moved
 from tocsin.store.sqlite.notices import SqliteNotices
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent
@@ -43,7 +45,8 @@ class SqliteStore:
         self._writer = writer = Writer(database, None if lock is None else self._chore)
         self._readers = readers = Readers(path)
         self.journal = SqliteJournal(writer, readers)
-        self.ownership = SqliteOwnership(writer)
+        self.cluster = SqliteCluster(writer)
+        self.news = SqliteNews()
         self.accounts = SqliteAccounts(writer, readers)
         self.keys = SqliteKeys(writer, readers)
         self.catalogue = SqliteCatalogue(writer, readers)
@@ -98,8 +101,8 @@ async def open_sqlite(
         log_pages: the length of the write-ahead log from which on it is moved into the file, for tests.
 
     Raises:
-        Misconfigured: the file is open in another process, is no database of ours, or is a newer program's; read-only,
-            also: its schema is not this program's.
+        Misconfigured: the file is open in another process, is no database of ours, or is a newer program's, or what it
+            holds was moved elsewhere; read-only, also: its schema is not this program's.
     """
     lock = None if readonly else FileLock(path)
     try:
@@ -110,6 +113,7 @@ async def open_sqlite(
             else:
                 prepare(connection, path)
                 migrations.apply(connection, path)
+            refuse_moved(connection, path)
             return SqliteStore(path, WritingDatabase(connection, recent), lock, log_pages)
         except BaseException as error:
             connection.close()

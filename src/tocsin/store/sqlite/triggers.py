@@ -1,6 +1,7 @@
 """What triggers remember: state, the log of activities, timers; written with the events that they fire."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from tocsin.clock import Millis
 from tocsin.ids import first_at
 from tocsin.model import AccountId
+from tocsin.store.columns import BEYOND
 from tocsin.store.port import (
     Accepted,
     AccountGone,
@@ -19,6 +21,7 @@ from tocsin.store.port import (
     TriggerAsk,
     TriggerRead,
     TriggerWrite,
+    Turn,
     Unstorable,
 )
 from tocsin.store.sqlite import timeline
@@ -27,7 +30,6 @@ from tocsin.store.sqlite.database import Database, Row, in_range, many, many_blo
 from tocsin.store.sqlite.ingest import config_versions, write_events, write_or_halve
 from tocsin.store.sqlite.readers import Readers
 from tocsin.store.sqlite.recent import Recent, activity_key_of
-from tocsin.store.sqlite.rows import BEYOND
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.trigger_versions import TriggerVersions
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
@@ -96,6 +98,11 @@ class SqliteTriggers:
         return await self._writer.do(
             lambda db: write_triggers(db, writes, epoch), rows=rows + len(writes), fenced=False, ingests=True
         )
+
+    @asynccontextmanager
+    async def turn(self, account_ids: Sequence[AccountId]) -> AsyncIterator[Turn]:
+        """There is no other process to hold them."""
+        yield _Turn(self, frozenset(account_ids))
 
     async def due(self, now: Millis, limit: int) -> Sequence[Timer]:
         rows = await self._readers.do(lambda db: db.rows(_TRIGGER["due"], (now, limit)))
@@ -285,3 +292,10 @@ def _write_timers(database: WritingDatabase, writes: Sequence[TriggerWrite]) -> 
         cleared = [(account_id, name) for account_id, name, due_at in named if due_at is None]
         database.change_rows(_TRIGGER, "clear_timers", cleared)
         database.change_rows(_TRIGGER, "set_timer", [row for row in named if row[2] is not None])
+
+
+class _Turn:
+    def __init__(self, triggers: SqliteTriggers, held: frozenset[AccountId]) -> None:
+        self.read = triggers.read
+        self.write = triggers.write
+        self.held = held

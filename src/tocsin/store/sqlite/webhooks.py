@@ -5,53 +5,20 @@ from collections.abc import Sequence
 import msgspec
 
 from tocsin.errors import Conflict
-from tocsin.model import AccountId, EventType, Notice, Webhook, WebhookId, WebhookSettings, WebhookState
+from tocsin.model import AccountId, EventType, Notice, Webhook, WebhookId
+from tocsin.store.columns import BEYOND, account_of, below, edited, event_type_of, to_json, webhook_of
 from tocsin.store.port import Change, NewEvent, Page, Snapshot, WebhookEdit
-from tocsin.store.sqlite.accounts import account_of, raise_config, record
-from tocsin.store.sqlite.database import Database, Row, in_range
+from tocsin.store.sqlite.accounts import raise_config, record
+from tocsin.store.sqlite.database import Database, in_range
 from tocsin.store.sqlite.ingest import ACCEPTED, write_events
 from tocsin.store.sqlite.notices import put_notice
 from tocsin.store.sqlite.readers import Readers
-from tocsin.store.sqlite.rows import BEYOND, below, from_json, to_json
 from tocsin.store.sqlite.statements import statements
 from tocsin.store.sqlite.writer import Writer, WritingDatabase
 
 _ACCOUNT = statements("account")
 _EVENT_TYPE = statements("event_type")
 _WEBHOOK = statements("webhook")
-
-
-def _webhook(row: Row) -> Webhook:
-    (
-        id_,
-        account_id,
-        version,
-        from_config,
-        state,
-        status_reason,
-        status_since,
-        muted_until,
-        settings,
-        sealed,
-        created_at,
-        updated_at,
-        deleted,
-    ) = row
-    return Webhook(
-        id=id_,
-        account_id=account_id,
-        version=version,
-        from_config=from_config,
-        state=WebhookState(state),
-        status_reason=status_reason,
-        status_since=status_since,
-        muted_until=muted_until,
-        settings=from_json(settings, WebhookSettings),
-        sealed=sealed,
-        created_at=created_at,
-        updated_at=updated_at,
-        deleted=bool(deleted),
-    )
 
 
 def _insert_version(db: Database, webhook: Webhook) -> None:
@@ -76,7 +43,7 @@ def _get(db: Database, account_id: int, webhook_id: int) -> Webhook | None:
     if not in_range(webhook_id) or not in_range(account_id):
         return None
     row = db.row(_WEBHOOK["get"], (webhook_id, account_id))
-    return None if row is None else _webhook(row)
+    return None if row is None else webhook_of(row)
 
 
 class SqliteWebhooks:
@@ -107,7 +74,7 @@ class SqliteWebhooks:
 
     async def list(self, account_id: AccountId, page: Page) -> Sequence[Webhook]:
         where = (account_id, below(page), page.limit + 1)
-        return [_webhook(row) for row in await self._readers.do(lambda db: db.rows(_WEBHOOK["list"], where))]
+        return [webhook_of(row) for row in await self._readers.do(lambda db: db.rows(_WEBHOOK["list"], where))]
 
     async def change(
         self,
@@ -132,7 +99,7 @@ class SqliteWebhooks:
                 put_notice(db, notice)
             if announcement is not None:
                 write_events(db, [announcement], [0], [ACCEPTED])
-            return _replace(db, _edited(before, edit, change), change)
+            return _replace(db, edited(before, edit, change), change)
 
         return await self._writer.do(write)
 
@@ -148,20 +115,7 @@ class SqliteWebhooks:
 
     async def as_of(self, account_id: AccountId, config_version: int) -> Sequence[Webhook]:
         rows = await self._readers.do(lambda db: db.rows(_WEBHOOK["as_of"], (account_id, config_version)))
-        return [_webhook(row) for row in rows]
-
-
-def _edited(before: Webhook, edit: WebhookEdit, change: Change) -> Webhook:
-    state = edit.state or before.state
-    return msgspec.structs.replace(
-        before,
-        settings=edit.settings or before.settings,
-        sealed=before.sealed if edit.sealed is None else edit.sealed,
-        state=state,
-        status_reason=before.status_reason if edit.state is None else edit.status_reason,
-        status_since=before.status_since if state is before.state else change.at,
-        muted_until=before.muted_until if edit.muted_until is None else edit.muted_until or None,
-    )
+        return [webhook_of(row) for row in rows]
 
 
 def _replace(db: WritingDatabase, webhook: Webhook, change: Change) -> Webhook:
@@ -181,18 +135,6 @@ def _replace(db: WritingDatabase, webhook: Webhook, change: Change) -> Webhook:
 # --- event types --------------------------------------------------------------------------------------------------
 
 
-def _event_type(row: Row) -> EventType:
-    name, description, schema, example, source, extension = row
-    return EventType(
-        name=name,
-        description=description,
-        schema=from_json(schema),
-        example=from_json(example),
-        source=source,
-        extension=bool(extension),
-    )
-
-
 class SqliteCatalogue:
     def __init__(self, writer: Writer, readers: Readers) -> None:
         self._writer = writer
@@ -200,7 +142,7 @@ class SqliteCatalogue:
 
     async def list(self, account_id: AccountId) -> Sequence[EventType]:
         rows = await self._readers.do(lambda db: db.rows(_EVENT_TYPE["list"], (account_id,)))
-        return [_event_type(row) for row in rows]
+        return [event_type_of(row) for row in rows]
 
     async def put(self, account_id: AccountId, event_type: EventType, limit: int, change: Change) -> bool:
         def write(db: WritingDatabase) -> bool:
@@ -249,8 +191,8 @@ class SqliteSnapshots:
                 return None
             return Snapshot(
                 account=account_of(row),
-                event_types=tuple(_event_type(row) for row in db.rows(_EVENT_TYPE["list"], (account_id,))),
-                webhooks=tuple(_webhook(row) for row in db.rows(_WEBHOOK["list"], (account_id, BEYOND, -1))),
+                event_types=tuple(event_type_of(row) for row in db.rows(_EVENT_TYPE["list"], (account_id,))),
+                webhooks=tuple(webhook_of(row) for row in db.rows(_WEBHOOK["list"], (account_id, BEYOND, -1))),
             )
 
         return await self._readers.do(read)

@@ -38,7 +38,7 @@ _MAX_ROWS = 4_000
 # Nothing has been asked for this long: time for chores.
 _QUIET_S = 0.5
 
-# Attempts are numbered from here, so that a number always takes six bytes, as `rows.NO_ATTEMPT` does.
+# Attempts are numbered from here, so that a number always takes six bytes, as the schema's "none yet" does.
 _FIRST_ATTEMPT = 1 << 32
 
 # Accounts whose config_version is remembered: some 20 MB at most.

@@ -3,19 +3,26 @@
 SELECT id FROM event WHERE account_id = $1 AND visitor_id = $2 AND id > $3 ORDER BY id LIMIT $4;
 
 -- name: lock_deliveries
--- All of the given events. Locked, so that what is being settled is settled before its attempts are looked at, or is
--- settled after the event was emptied, and sees it.
-SELECT id FROM delivery WHERE event_id = ANY ($2::bigint[]) AND account_id = $1 ORDER BY id FOR UPDATE;
+-- Those of the given events that have not ended. Locked, so that what is being settled is settled before its attempts are
+-- looked at, or is settled after the event was emptied, and sees it.
+SELECT id FROM delivery_live WHERE event_id = ANY ($2::bigint[]) AND account_id = $1 ORDER BY id FOR UPDATE;
+
+-- name: deliveries
+-- All of the given events.
+SELECT id FROM delivery WHERE event_id = ANY ($2::bigint[]) AND account_id = $1 ORDER BY id;
 
 -- name: cancel
-UPDATE delivery SET state = 22, at = $3 WHERE account_id = $1 AND id = ANY ($2::bigint[]) AND state < 12;
+WITH gone AS (DELETE FROM delivery_live WHERE account_id = $1 AND id = ANY ($2::bigint[]) AND state < 12 RETURNING *)
+INSERT INTO delivery_log
+  (account_id, id, event_id, webhook_id, replay_id, at, attempts, tries, claim_count, status_code, state)
+SELECT account_id, id, event_id, webhook_id, replay_id, $3, attempts, tries, claim_count, status_code, 22 FROM gone;
 
 -- name: holders
 -- The digests that hold the given deliveries, themselves or in another digest.
 WITH RECURSIVE holder (id) AS (
-  SELECT digest_id FROM delivery WHERE account_id = $1 AND id = ANY ($2::bigint[]) AND digest_id IS NOT NULL
+  SELECT digest_id FROM delivery_log WHERE account_id = $1 AND id = ANY ($2::bigint[]) AND digest_id IS NOT NULL
   UNION
-  SELECT d.digest_id FROM holder AS h JOIN delivery AS d ON d.account_id = $1 AND d.id = h.id
+  SELECT d.digest_id FROM holder AS h JOIN delivery_log AS d ON d.account_id = $1 AND d.id = h.id
   WHERE d.digest_id IS NOT NULL
 )
 SELECT id FROM holder;
@@ -27,7 +34,7 @@ WHERE d.account_id = $1 AND d.id = ANY ($2::bigint[]) ORDER BY d.id FOR UPDATE O
 
 -- name: change_digest
 UPDATE digest SET revision = revision + 1,
-  scrub = (SELECT state = 12 FROM delivery WHERE account_id = $1 AND id = $2)
+  scrub = EXISTS (SELECT FROM delivery_live WHERE account_id = $1 AND id = $2 AND state = 12)
 WHERE delivery_id = $2;
 
 -- name: change_summary

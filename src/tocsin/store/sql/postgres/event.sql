@@ -12,11 +12,19 @@ ON CONFLICT DO NOTHING
 RETURNING event_id;
 
 -- name: firsts
--- Which events have the external ids, as they are stored; what is of this very batch is not yet.
-SELECT given.place, known.event_id, e.digest, e.timestamp, e.matched
+-- Which events have the external ids.
+SELECT given.place, known.event_id
 FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS given (account_id, external_id, place)
-JOIN dedupe AS known ON known.account_id = given.account_id AND known.external_id = given.external_id
-LEFT JOIN event AS e ON e.account_id = known.account_id AND e.id = known.event_id;
+JOIN dedupe AS known ON known.account_id = given.account_id AND known.external_id = given.external_id;
+
+-- name: contents
+-- What an event is compared by, between the bounds.
+SELECT given.id, e.digest, e.timestamp, e.matched
+FROM unnest($1::bigint[], $2::bigint[]) AS given (account_id, id)
+CROSS JOIN LATERAL (
+  SELECT digest, timestamp, matched FROM event AS e WHERE e.account_id = given.account_id AND e.id = given.id AND e.id BETWEEN $3 AND $4
+  LIMIT 1
+) AS e;
 
 -- name: insert
 INSERT INTO event (

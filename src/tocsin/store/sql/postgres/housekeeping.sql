@@ -12,6 +12,16 @@ SELECT coalesce(checksum_failures, 0) FROM pg_catalog.pg_stat_database WHERE dat
 SELECT relname FROM pg_catalog.pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relpersistence <> 'p' ORDER BY relname;
 
--- name: not_durable
--- Whether an answered commit can be lost by default.
-SELECT current_setting('synchronous_commit') = 'off';
+-- name: settings
+-- Of the server, as they hold in this session.
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('synchronous_commit', 'fsync', 'full_page_writes', 'autovacuum');
+
+-- name: tables_without_autovacuum
+SELECT relname FROM pg_catalog.pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND 'autovacuum_enabled=false' = ANY (reloptions)
+ORDER BY relname;
+
+-- name: session
+-- The process of the server that runs this statement.
+SELECT pg_backend_pid();

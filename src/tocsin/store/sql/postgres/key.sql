@@ -1,6 +1,6 @@
 -- name: insert
 INSERT INTO api_key (id, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (digest) DO NOTHING;
 
 -- name: by_digest
 SELECT id, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at

@@ -2,10 +2,10 @@
 -- The next lanes with something waiting or a streak: one step of `delivery_waiting` for each backlog, whatever its
 -- length.
 WITH RECURSIVE backlog (webhook_id) AS (
-  (SELECT webhook_id FROM delivery WHERE webhook_id > $1 AND state < 12 ORDER BY webhook_id LIMIT 1)
+  (SELECT webhook_id FROM delivery_live WHERE webhook_id > $1 AND state < 12 ORDER BY webhook_id LIMIT 1)
   UNION ALL
   SELECT next.webhook_id FROM backlog CROSS JOIN LATERAL (
-    SELECT d.webhook_id FROM delivery AS d
+    SELECT d.webhook_id FROM delivery_live AS d
     WHERE d.webhook_id > backlog.webhook_id AND d.state < 12 ORDER BY d.webhook_id LIMIT 1
   ) AS next
 )
@@ -15,13 +15,13 @@ UNION
 ORDER BY webhook_id LIMIT $2;
 
 -- name: facts
-SELECT webhook.id, webhook.account_id, next.at, lane.failing_since, lane.unbroken_since, lane.warned_at
+SELECT webhook.id, webhook.account_id, webhook.shard, next.at, lane.failing_since, lane.unbroken_since, lane.warned_at
 FROM webhook
 LEFT JOIN lane ON lane.webhook_id = webhook.id
 LEFT JOIN LATERAL (
-  SELECT d.at FROM delivery AS d WHERE d.webhook_id = webhook.id AND d.state < 12 ORDER BY d.at LIMIT 1
+  SELECT d.at FROM delivery_live AS d WHERE d.webhook_id = webhook.id AND d.state < 12 ORDER BY d.at LIMIT 1
 ) AS next ON true
-WHERE webhook.id = ANY ($1::bigint[]) AND NOT webhook.deleted
+WHERE webhook.id = ANY ($1::bigint[]) AND webhook.shard = ANY ($2::smallint[]) AND NOT webhook.deleted
 ORDER BY webhook.id;
 
 -- name: note

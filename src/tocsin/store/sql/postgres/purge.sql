@@ -5,13 +5,13 @@
 -- name: bodies
 -- Events with a body, beyond a place and older than a bound, and whether something of them has not ended.
 SELECT e.account_id, e.id,
-  (SELECT true FROM delivery AS d WHERE d.event_id = e.id AND d.state < 20 LIMIT 1) IS NOT NULL
+  (SELECT true FROM delivery_live AS d WHERE d.event_id = e.id LIMIT 1) IS NOT NULL
   OR (SELECT true FROM fan_out AS f WHERE f.event_id = e.id) IS NOT NULL AS open
 FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3;
 
 -- name: kept_bodies
 SELECT k.account_id, k.event_id,
-  (SELECT true FROM delivery AS d WHERE d.event_id = k.event_id AND d.state < 20 LIMIT 1) IS NOT NULL
+  (SELECT true FROM delivery_live AS d WHERE d.event_id = k.event_id LIMIT 1) IS NOT NULL
   OR (SELECT true FROM fan_out AS f WHERE f.event_id = k.event_id) IS NOT NULL AS open
 FROM kept_body AS k WHERE k.event_id > $1 ORDER BY k.event_id LIMIT $2;
 
@@ -20,7 +20,7 @@ INSERT INTO kept_body (account_id, event_id) SELECT * FROM unnest($1::bigint[], 
 
 -- name: take_bodies
 UPDATE event SET data = NULL FROM unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE event.account_id = t.account_id AND event.id = t.id AND event.data IS NOT NULL;
+WHERE event.account_id = t.account_id AND event.id = t.id AND event.id BETWEEN $3 AND $4 AND event.data IS NOT NULL;
 
 -- name: unkeep_bodies
 DELETE FROM kept_body WHERE event_id = ANY ($1::bigint[]);
@@ -31,22 +31,21 @@ DELETE FROM dedupe WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: deliveries
--- Deliveries beyond a place and older than a bound, and whether they ended before an instant. What was folded goes after
--- its digest: its outcome is that one's, and an erasure finds that one by it.
-SELECT d.account_id, d.id, d.state >= 20 AND d.at < $3
-  AND (SELECT true FROM delivery AS g WHERE g.id = d.digest_id) IS NULL AS ended
-FROM delivery AS d WHERE d.id > $1 AND d.id < $2 ORDER BY d.id LIMIT $4;
+-- Ended deliveries beyond a place and older than a bound, and whether they ended before an instant. What was folded goes
+-- after its digest: its outcome is that one's, and an erasure finds that one by it.
+SELECT d.account_id, d.id, d.at < $3 AND (SELECT true FROM delivery AS g WHERE g.id = d.digest_id) IS NULL AS over
+FROM delivery_log AS d WHERE d.id > $1 AND d.id < $2 ORDER BY d.id LIMIT $4;
 
 -- name: delete_deliveries
--- Those of the given that have ended still: one may have been sent anew by hand meanwhile.
-DELETE FROM delivery AS d USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE d.account_id = t.account_id AND d.id = t.id AND d.state >= 20
+-- Those of the given that are there still: one may be sent anew by hand.
+DELETE FROM delivery_log AS d USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
+WHERE d.account_id = t.account_id AND d.id = t.id AND d.id BETWEEN $3 AND $4
 RETURNING d.account_id, d.id;
 
 -- name: delete_attempts
 -- All attempts of the given deliveries.
 DELETE FROM attempt AS a USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, delivery_id)
-WHERE a.account_id = t.account_id AND a.delivery_id = t.delivery_id;
+WHERE a.account_id = t.account_id AND a.delivery_id = t.delivery_id AND a.delivery_id BETWEEN $3 AND $4;
 
 -- name: delete_digests
 DELETE FROM digest WHERE delivery_id = ANY ($1::bigint[]);
@@ -60,7 +59,7 @@ FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3;
 
 -- name: delete_events
 DELETE FROM event AS e USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE e.account_id = t.account_id AND e.id = t.id;
+WHERE e.account_id = t.account_id AND e.id = t.id AND e.id BETWEEN $3 AND $4;
 
 -- name: delete_fan_outs
 DELETE FROM fan_out WHERE event_id = ANY ($1::bigint[]);
@@ -71,11 +70,17 @@ SELECT account_id, id FROM activity WHERE id > $1 AND id < $2 ORDER BY id LIMIT 
 
 -- name: take_activity_bodies
 UPDATE activity AS a SET data = NULL FROM unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE a.account_id = t.account_id AND a.id = t.id AND a.data IS NOT NULL;
+WHERE a.account_id = t.account_id AND a.id = t.id AND a.id BETWEEN $3 AND $4 AND a.data IS NOT NULL;
 
 -- name: activities
--- The oldest activities, if older than a bound.
-SELECT account_id, id, external_id FROM activity WHERE id < $1 ORDER BY id LIMIT $2;
+-- The oldest activities beyond a place, if older than a bound.
+SELECT account_id, id, external_id FROM activity WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3;
+
+-- name: names
+-- Of activities older than a bound, which may go as a whole week.
+DELETE FROM activity_dedupe WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM activity_dedupe WHERE activity_id < $1 ORDER BY activity_id LIMIT $2
+));
 
 -- name: delete_names
 DELETE FROM activity_dedupe AS n USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (account_id, external_id, id)
@@ -83,7 +88,7 @@ WHERE n.account_id = t.account_id AND n.external_id = t.external_id AND n.activi
 
 -- name: delete_activities
 DELETE FROM activity AS a USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE a.account_id = t.account_id AND a.id = t.id;
+WHERE a.account_id = t.account_id AND a.id = t.id AND a.id BETWEEN $3 AND $4;
 
 -- name: expired
 -- Forgets what has expired, of what is to be looked at by an hour; what has not is looked at again later. What a
@@ -105,8 +110,8 @@ SELECT count(*) FROM gone;
 -- name: windows
 -- Windows beyond a place, and whether they ended before an instant and have no open digest.
 SELECT w.webhook_id, w.ends_at < $2 AND (
-  SELECT true FROM digest AS g JOIN delivery AS d ON d.id = g.delivery_id
-  WHERE g.webhook_id = w.webhook_id AND g.takes AND (d.state < 12 OR (d.state = 12 AND d.prior < 20)) LIMIT 1
+  SELECT true FROM digest AS g JOIN delivery_live AS d ON d.id = g.delivery_id
+  WHERE g.webhook_id = w.webhook_id AND g.takes AND (d.state < 12 OR d.prior < 20) LIMIT 1
 ) IS NULL AS over
 FROM digest_window AS w WHERE w.webhook_id > $1 ORDER BY w.webhook_id LIMIT $3;
 
@@ -125,11 +130,17 @@ SELECT id, deleted FROM webhook WHERE id > $1 ORDER BY id LIMIT $2;
 
 -- name: drop_abandoned
 -- Cancels what still waits for the given webhooks, so many of each.
-UPDATE delivery SET state = 22, at = $2 WHERE state < 12 AND id = ANY (ARRAY(
-  SELECT d.id FROM unnest($1::bigint[]) AS w (id) CROSS JOIN LATERAL (
-    SELECT id FROM delivery WHERE webhook_id = w.id AND state < 12 ORDER BY at, id LIMIT $3
-  ) AS d
-));
+WITH gone AS (
+  DELETE FROM delivery_live WHERE state < 12 AND id = ANY (ARRAY(
+    SELECT d.id FROM unnest($1::bigint[]) AS w (id) CROSS JOIN LATERAL (
+      SELECT id FROM delivery_live WHERE webhook_id = w.id AND state < 12 ORDER BY at, id LIMIT $3
+    ) AS d
+  ))
+  RETURNING *
+)
+INSERT INTO delivery_log
+  (account_id, id, event_id, webhook_id, replay_id, at, attempts, tries, claim_count, status_code, state)
+SELECT account_id, id, event_id, webhook_id, replay_id, $2, attempts, tries, claim_count, status_code, 22 FROM gone;
 
 -- name: removed_account
 SELECT id, removed_at FROM account WHERE removed_at > $1 ORDER BY removed_at LIMIT 1;
@@ -146,9 +157,9 @@ SELECT account_id, id FROM event WHERE account_id = $1 ORDER BY id LIMIT $2;
 -- name: deliveries_of_account
 SELECT account_id, id FROM delivery WHERE account_id = $1 ORDER BY id LIMIT $2;
 
--- name: delete_any_deliveries
-DELETE FROM delivery AS d USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
-WHERE d.account_id = t.account_id AND d.id = t.id
+-- name: delete_live_deliveries
+DELETE FROM delivery_live AS d USING unnest($1::bigint[], $2::bigint[]) AS t (account_id, id)
+WHERE d.account_id = t.account_id AND d.id = t.id AND d.id = ANY ($2)
 RETURNING d.account_id, d.id;
 
 -- name: activities_of_account

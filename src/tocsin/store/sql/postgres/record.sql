@@ -72,7 +72,7 @@ WHERE t.account_id = $1 AND t.delivery_id = $2 ORDER BY t.id;
 -- name: counts
 -- How many deliveries wait, counted up to a bound, and what else is measured.
 SELECT
-  (SELECT count(*) FROM (SELECT FROM delivery WHERE state < 12 LIMIT $1) AS waiting),
+  (SELECT count(*) FROM (SELECT FROM delivery_live WHERE state < 12 ORDER BY webhook_id LIMIT $1) AS waiting),
   (SELECT count(*) FROM fan_out),
   (SELECT count(*) FROM notice),
   pg_database_size(current_database());

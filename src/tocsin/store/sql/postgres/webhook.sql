@@ -1,5 +1,5 @@
 -- name: insert
-INSERT INTO webhook (account_id, id, version, channel, sealed, created_at) VALUES ($1, $2, 1, $3, $4, $5);
+INSERT INTO webhook (account_id, id, version, channel, shard, sealed, created_at) VALUES ($1, $2, 1, $3, $4, $5, $6);
 
 -- name: insert_version
 INSERT INTO webhook_version (
@@ -35,4 +35,4 @@ WHERE w.account_id = $1 ORDER BY w.id;
 SELECT count(*) FROM webhook WHERE account_id = $1 AND NOT deleted;
 
 -- name: change
-UPDATE webhook SET version = $3, channel = $4, sealed = $5, deleted = $6 WHERE account_id = $1 AND id = $2;
+UPDATE webhook SET version = $3, channel = $4, shard = $5, sealed = $6, deleted = $7 WHERE account_id = $1 AND id = $2;

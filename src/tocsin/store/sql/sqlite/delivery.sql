@@ -17,7 +17,9 @@ SELECT at FROM delivery INDEXED BY delivery_waiting WHERE webhook_id = ? AND wai
 
 -- name: to_send
 -- What is needed to send them, in the order given.
-SELECT d.id, d.event_id, d.webhook_id, d.account_id, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data
+SELECT
+  d.id, d.event_id, d.webhook_id, d.account_id, d.attempts, d.tries, d.claim_count, e.type, e.timestamp, e.data,
+  e.config_version
 FROM carray(?) AS c CROSS JOIN delivery AS d ON d.id = c.value CROSS JOIN event AS e ON e.id = d.event_id;
 
 -- name: claim
@@ -40,11 +42,13 @@ UPDATE delivery SET prior = state, state = 12, waits = 0, claim_count = claim_co
 SELECT id, last_attempt FROM delivery WHERE id IN (SELECT value FROM carray(?)) AND state = 12;
 
 -- name: settle
+-- An attempt that is kept already changes nothing: its outcome may come again, where the first commit's was unknown, and
+-- find the delivery claimed for the next attempt.
 UPDATE delivery SET
   state = v.column2, waits = (v.column2 < 12), at = v.column3, tries = v.column4, status_code = v.column5,
   last_attempt = v.column6, attempts = attempts + 1, claim_count = 0
-FROM (VALUES (?, ?, ?, ?, ?, ?) /* repeated */) AS v
-WHERE delivery.id = v.column1 AND delivery.state = 12;
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?) /* repeated */) AS v
+WHERE delivery.id = v.column1 AND delivery.state = 12 AND delivery.attempts = v.column7 - 1;
 
 -- name: settled
 -- Which attempts are the newest of their delivery.
@@ -62,6 +66,9 @@ SELECT state FROM delivery WHERE id = ?;
 -- name: release
 UPDATE delivery SET state = prior, waits = (prior < 12), claim_count = max(claim_count - 1, 0)
 WHERE id IN (SELECT value FROM carray(?)) AND state = 12;
+
+-- name: claimed
+SELECT id, webhook_id, account_id FROM delivery INDEXED BY delivery_sending WHERE state = 12;
 
 -- name: release_all
 UPDATE delivery INDEXED BY delivery_sending SET state = prior, waits = (prior < 12) WHERE state = 12;

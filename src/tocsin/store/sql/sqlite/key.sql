@@ -1,6 +1,6 @@
 -- name: insert
 INSERT INTO api_key (id, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING;
 
 -- name: by_digest
 SELECT id, account_id, name, hint, digest, scopes, created_at, last_used_at, revoked_at

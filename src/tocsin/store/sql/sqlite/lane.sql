@@ -5,7 +5,9 @@ SELECT webhook_id, failing_since, unbroken_since, warned_at FROM lane WHERE webh
 SELECT failing_since, unbroken_since, warned_at FROM lane WHERE webhook_id = ?;
 
 -- name: owner
-SELECT account_id FROM webhook WHERE id = ? AND deleted = 0;
+SELECT w.account_id, v.settings ->> '$.shard'
+FROM webhook AS w CROSS JOIN webhook_version AS v ON v.webhook_id = w.id AND v.version = w.version
+WHERE w.id = ? AND w.deleted = 0;
 
 -- name: note
 INSERT INTO lane (webhook_id, failing_since, unbroken_since, warned_at)

@@ -1,3 +1,5 @@
+-- beside: 1
+--
 -- Instants are milliseconds since 1970; ids are `tocsin.ids` numbers and so sort by time; JSON that no query looks into is
 -- text; bodies are bytes. The account leads the primary key of whatever can be distributed by it. Texts that are keys or
 -- are put in order compare by their bytes (COLLATE "C"), whatever the database's locale is. Each index says which query
@@ -9,14 +11,36 @@ CREATE TABLE meta (
   value bytea NOT NULL -- UTF-8, of which a text would not hold all
 );
 
--- Who may write the journal. One row: one owner of everything. Writes read it FOR SHARE, who becomes the owner changes it
--- and so waits for them.
-CREATE TABLE owner (
-  id          smallint PRIMARY KEY CHECK (id = 1),
-  epoch       bigint NOT NULL,
-  acquired_at bigint NOT NULL
+-- === the processes ==================================================================================================
+
+CREATE SEQUENCE node_epoch;
+
+-- A run of a process, while it is there. Every write that counts on it reads its row FOR KEY SHARE; a beat changes it
+-- beside them; who ends it deletes it, and so waits for them. `number` is a key: it never changes, or it would block.
+CREATE TABLE node (
+  epoch   bigint   PRIMARY KEY,
+  number  smallint NOT NULL UNIQUE CHECK (number BETWEEN 0 AND 1023),
+  name    text     NOT NULL,
+  sends   boolean  NOT NULL,
+  seen_at bigint   NOT NULL,
+  last_id bigint   NOT NULL -- it makes none greater before its next beat
+) WITH (
+  fillfactor = 50, -- beats change rows within their page
+  autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0
 );
-INSERT INTO owner (id, epoch, acquired_at) VALUES (1, 0, 0);
+
+-- The greatest id that each number can have been used for by nodes that are gone: none is made twice.
+CREATE TABLE node_number (
+  number  smallint PRIMARY KEY,
+  last_id bigint   NOT NULL
+);
+
+-- Who sends for which webhooks. All of them are there from the beginning; each has one node, or none.
+CREATE TABLE shard (
+  id    smallint PRIMARY KEY CHECK (id BETWEEN 0 AND 255),
+  epoch bigint
+) WITH (fillfactor = 50);
+INSERT INTO shard (id) SELECT generate_series(0, 255);
 
 -- === what people change ==============================================================================================
 
@@ -32,11 +56,15 @@ CREATE TABLE account (
   config_version bigint NOT NULL,
   created_at     bigint NOT NULL,
   updated_at     bigint NOT NULL,
+  changed_at     bigint NOT NULL, -- or anything that it has: when `config_version` was raised
   removed_at     bigint
 );
 
 -- An external id names one living account.
 CREATE UNIQUE INDEX account_external_id ON account (external_id) WHERE external_id IS NOT NULL AND removed_at IS NULL;
+
+-- What other processes must look at again. People change settings; nothing hot does.
+CREATE INDEX account_changed ON account (changed_at);
 
 -- Purging looks for removed accounts; a handful of entries.
 CREATE INDEX account_removed ON account (removed_at) WHERE removed_at IS NOT NULL;
@@ -80,6 +108,7 @@ CREATE TABLE webhook (
   id         bigint  NOT NULL,
   version    bigint  NOT NULL,
   channel    text    NOT NULL, -- as in its settings: lists of deliveries show it
+  shard      smallint NOT NULL, -- where it is sent for
   sealed     bytea   NOT NULL,
   created_at bigint  NOT NULL,
   deleted    boolean NOT NULL DEFAULT false,
@@ -120,6 +149,11 @@ CREATE INDEX audit_account ON audit (account_id, id);
 
 -- === what happens ====================================================================================================
 
+-- Logs are partitioned by the id that leads in time, a week each: retention drops weeks, and what is asked of lately looks
+-- at the latest only. Here each has one partition, of everything; store/postgres/partitions.py takes it apart. There is no
+-- DEFAULT: without one the partitions are known to follow each other. Settings of storage are the partitions' own, and
+-- stand there too.
+
 -- Lists of an account's events go by the primary key. Rows are written once; what changes them is a digest's growth,
 -- retention and erasure.
 CREATE TABLE event (
@@ -136,12 +170,8 @@ CREATE TABLE event (
   digest         bytea, -- with an external id: of what makes two events the same content
   data           bytea, -- NULL: retention or an erasure took it
   PRIMARY KEY (account_id, id)
-) WITH (
-  -- Hundreds of millions of rows that only come: a fifth of them, the default, would be millions of pages to look at at
-  -- once. In steps of so many rows vacuuming keeps the visibility map fresh and never has long to do.
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000,
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
-);
+) PARTITION BY RANGE (id);
+CREATE TABLE event_beyond PARTITION OF event FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
 -- Retention goes through all accounts by time. Grows at its end only.
 CREATE INDEX event_id ON event (id);
@@ -149,49 +179,96 @@ CREATE INDEX event_id ON event (id);
 -- Erasure of a visitor; only events that name one.
 CREATE INDEX event_visitor ON event (account_id, visitor_id, id) WHERE visitor_id IS NOT NULL;
 
--- state: 10 pending, 11 retrying, 12 sending, 20 succeeded, 21 failed, 22 cancelled, 23 digested. Lists of an account's
--- deliveries go by the primary key.
-CREATE TABLE delivery (
+-- What has not ended: all that is claimed and due, and nothing else, so that it stays as small as the work that is left,
+-- whatever the logs hold. state: 10 pending, 11 retrying, 12 sending.
+CREATE TABLE delivery_live (
+  account_id  bigint   NOT NULL,
+  id          bigint   NOT NULL,
+  event_id    bigint   NOT NULL,
+  webhook_id  bigint   NOT NULL,
+  replay_id   bigint,
+  at          bigint   NOT NULL, -- when due; of one that had ended and is sent anew by hand: when it had ended
+  claimed_by  bigint, -- the epoch of the node that is sending it
+  attempts    integer  NOT NULL DEFAULT 0,
+  tries       integer  NOT NULL DEFAULT 0,
+  claim_count integer  NOT NULL,
+  status_code integer, -- of the last attempt; NULL: none came
+  state       smallint NOT NULL,
+  prior       smallint NOT NULL DEFAULT 10, -- while sending: what it goes back to; from 20 on: into the log
+  PRIMARY KEY (id), -- claims, settling, giving back and folding know a delivery by it alone
+  CHECK (state < 20), -- lists of what has ended pass this table over by it
+  CHECK ((state = 12) = (claimed_by IS NOT NULL))
+) WITH (
+  -- Every row dies here, nearly all within seconds of their coming. A vacuum for each so many dead rows, whatever else
+  -- waits in the table, and without pauses: what it reads is in memory, and every row that it is late makes claims slower
+  -- and the table longer.
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0,
+  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000,
+  -- The next rows need the pages of the last ones: giving those at the end back to the disk would lock everybody out.
+  vacuum_truncate = false
+  -- No room is left in its pages for what changes: the one change that is frequent, to claim, takes a row out of
+  -- `delivery_waiting` and into `delivery_sending`, so that all its entries are written anew wherever it comes to lie.
+);
+
+-- Where vacuuming finds the table empty, the planner takes it to be so, and any index that holds the id for as good as any
+-- other to find a row by it. So those that have the id in second place are for queries only that ask for what is first:
+-- that it is NOT NULL is always so, and known of nothing else.
+
+-- Lists of an account's deliveries.
+CREATE INDEX delivery_live_account ON delivery_live (account_id, id) WHERE account_id IS NOT NULL;
+
+-- Claims: the first due ones of a lane. A delivery that is handed over on arrival never touches it.
+CREATE INDEX delivery_waiting ON delivery_live (webhook_id, at, id) WHERE state < 12;
+
+-- What a node that has gone was sending. As small as what is in flight, and grows at the end of each node's part only.
+CREATE INDEX delivery_sending ON delivery_live (claimed_by, id) WHERE state = 12;
+
+-- Deliveries of an event; whether any has not ended. Grows at its end only.
+CREATE INDEX delivery_live_event ON delivery_live (event_id, id) WHERE event_id IS NOT NULL;
+
+-- What has ended. state: 20 succeeded, 21 failed, 22 cancelled, 23 digested. Lists of an account's deliveries go by the
+-- primary key. A row comes once; it leaves by retention, or to be sent anew by hand.
+CREATE TABLE delivery_log (
   account_id  bigint   NOT NULL,
   id          bigint   NOT NULL,
   event_id    bigint   NOT NULL,
   webhook_id  bigint   NOT NULL,
   replay_id   bigint,
   digest_id   bigint, -- which digest it was folded into
-  at          bigint   NOT NULL, -- until it has ended: when due; then: when it ended
-  attempts    integer  NOT NULL DEFAULT 0,
-  tries       integer  NOT NULL DEFAULT 0,
-  claim_count integer  NOT NULL,
-  status_code integer, -- of the last attempt; NULL: none came
+  at          bigint   NOT NULL, -- when it ended
+  attempts    integer  NOT NULL,
+  tries       integer  NOT NULL,
+  claim_count integer  NOT NULL DEFAULT 0,
+  status_code integer,
   state       smallint NOT NULL,
-  prior       smallint NOT NULL DEFAULT 10, -- while sending: the state to put it back into
-  PRIMARY KEY (account_id, id)
-) WITH (
-  -- Each delivery is changed once or a few times, nearly always within seconds of its coming, and `state` is what partial
-  -- indexes ask for, so no change stays within its page whatever room is left there. The space of the dead rows is for
-  -- the next ones: vacuuming must come every so many rows and not after a fifth of a table that holds weeks.
-  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000,
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000,
-  autovacuum_analyze_scale_factor = 0.02
-);
+  PRIMARY KEY (account_id, id),
+  CHECK (state >= 20)
+) PARTITION BY RANGE (id);
+CREATE TABLE delivery_log_beyond PARTITION OF delivery_log FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
--- Settling, giving back and folding know a delivery by its id alone; retention goes by it. Grows at its end only.
-CREATE UNIQUE INDEX delivery_id ON delivery (id);
+-- Retention goes through all accounts by time; digests know a delivery by its id alone. Grows near its end only.
+CREATE UNIQUE INDEX delivery_log_id ON delivery_log (id);
 
--- Claims: the first due ones of a lane. A delivery that is handed over on arrival never touches it.
-CREATE INDEX delivery_waiting ON delivery (webhook_id, at, id) WHERE state < 12;
-
--- What the former owner was sending, at start. As small as what is in flight.
-CREATE INDEX delivery_sending ON delivery (id) WHERE state = 12;
-
--- Deliveries of an event. Grows at its end only.
-CREATE INDEX delivery_event ON delivery (event_id, id);
+-- Deliveries of an event. Grows near its end only.
+CREATE INDEX delivery_log_event ON delivery_log (event_id, id);
 
 -- Lists of what failed, however much succeeded around it; failed ones only.
-CREATE INDEX delivery_failed ON delivery (account_id, id) WHERE state = 21;
+CREATE INDEX delivery_log_failed ON delivery_log (account_id, id) WHERE state = 21;
 
 -- The members of a digest; only what was folded.
-CREATE INDEX delivery_digest ON delivery (digest_id, id) WHERE digest_id IS NOT NULL;
+CREATE INDEX delivery_log_digest ON delivery_log (digest_id, id) WHERE digest_id IS NOT NULL;
+
+-- Whether a week holds anything that ended late; a few pages a week, and next to nothing for each row.
+CREATE INDEX delivery_log_at ON delivery_log USING brin (at) WITH (pages_per_range = 64);
+
+-- What reads asks both. A delivery is in one of them.
+CREATE VIEW delivery AS
+SELECT account_id, id, event_id, webhook_id, replay_id, NULL::bigint AS digest_id, at, attempts, tries, status_code, state
+FROM delivery_live
+UNION ALL
+SELECT account_id, id, event_id, webhook_id, replay_id, digest_id, at, attempts, tries, status_code, state
+FROM delivery_log;
 
 -- Attempts of a delivery go by the primary key, first to last.
 CREATE TABLE attempt (
@@ -200,10 +277,8 @@ CREATE TABLE attempt (
   id          bigint NOT NULL,
   record      bytea  NOT NULL, -- MessagePack of model.Attempt
   PRIMARY KEY (account_id, delivery_id, id)
-) WITH (
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000, -- as for events
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
-);
+) PARTITION BY RANGE (delivery_id);
+CREATE TABLE attempt_beyond PARTITION OF attempt FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
 -- Which event has an external id, as long as it is remembered; the rest stands in the event.
 CREATE TABLE dedupe (
@@ -254,7 +329,7 @@ CREATE TABLE notice (
 -- What to send now, and when next.
 CREATE INDEX notice_due ON notice (due_at);
 
--- Answers to repeat. `holder` is the number of the opening of the store that runs the request (see `presence`).
+-- Answers to repeat. `holder` is the epoch of the node that runs the request.
 CREATE TABLE idempotency (
   account_id bigint NOT NULL, -- 0: the operator
   route      text COLLATE "C" NOT NULL,
@@ -314,10 +389,8 @@ CREATE TABLE activity (
   result      bytea NOT NULL, -- JSON: what its publisher was told
   data        bytea, -- NULL: retention or an erasure took it
   PRIMARY KEY (account_id, id)
-) WITH (
-  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000, -- as for events
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
-);
+) PARTITION BY RANGE (id);
+CREATE TABLE activity_beyond PARTITION OF activity FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
 
 -- Retention goes through all accounts by time. Grows at its end only.
 CREATE INDEX activity_id ON activity (id);
@@ -332,6 +405,9 @@ CREATE TABLE activity_dedupe (
   activity_id bigint NOT NULL,
   PRIMARY KEY (account_id, external_id)
 );
+
+-- Retention: those of activities that are old. Grows at its end only.
+CREATE INDEX activity_dedupe_activity ON activity_dedupe (activity_id);
 
 -- The version of an account's trigger state; a row from its first write on, without one it is 0. Whoever writes an
 -- account's state raises it first, and so holds back every other until the end of the transaction.
@@ -368,3 +444,16 @@ CREATE TABLE timer (
 
 -- What is due, and when next.
 CREATE INDEX timer_due ON timer (due_at);
+
+-- === a move from another database ====================================================================================
+
+-- What of it has been written, piece by piece: empty but while one is under way (store/moving).
+CREATE TABLE moving_piece (
+  noun   text COLLATE "C" NOT NULL,
+  number integer  NOT NULL,
+  beyond bytea    NOT NULL, -- the key beyond which it begins, as MessagePack
+  upto   bytea    NOT NULL, -- the key with which it ends
+  counts bigint[] NOT NULL, -- rows of each table
+  digest bytea    NOT NULL,
+  PRIMARY KEY (noun, number)
+);
